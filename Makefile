@@ -43,6 +43,8 @@ WORKER_OBJS := $(call objs,sip-worker $(addprefix sip-worker/,sip media agent sp
 UNIT_SRCS := $(wildcard tests/unit/*/test_*.c)
 UNIT_BINS := $(patsubst %.c,$(O)/%,$(UNIT_SRCS))
 FAKES     := $(call objs,tests/fakes)
+# tests/bench/AREA/*.c: floors, load generators and measured programs, linked like unit tests.
+BENCH_BINS := $(patsubst %.c,$(O)/%,$(wildcard tests/bench/*/*.c))
 
 all: $(O)/bin/api-server $(O)/bin/sip-worker
 
@@ -72,6 +74,14 @@ $(filter $(O)/tests/unit/api-server/%,$(UNIT_BINS)): %: %.o $(O)/fakes.a $(O)/ap
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(api_LIBS)
 $(filter $(O)/tests/unit/sip-worker/%,$(UNIT_BINS)): %: %.o $(O)/fakes.a $(O)/sip-worker.a $(O)/common.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(worker_LIBS)
+
+bench-bins: $(BENCH_BINS)
+$(filter $(O)/tests/bench/common/%,$(BENCH_BINS)): %: %.o $(O)/fakes.a $(O)/common.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(common_LIBS)
+$(filter $(O)/tests/bench/api-server/%,$(BENCH_BINS)): %: %.o $(O)/fakes.a $(O)/api-server.a $(O)/common.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(api_LIBS)
+$(filter $(O)/tests/bench/sip-worker/%,$(BENCH_BINS)): %: %.o $(O)/fakes.a $(O)/sip-worker.a $(O)/common.a
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ $(worker_LIBS)
 
 # Fuzz targets: `make fuzz` builds them with clang into build/fuzz, whole library instrumented.
 FUZZ_SRCS := $(wildcard tests/fuzz/*/*.c)
@@ -110,9 +120,9 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make [all|check|unit|fuzz|check-headers|clean]  SAN=address,undefined  CC=clang'
+	@echo 'make [all|check|unit|bench-bins|fuzz|check-headers|clean]  SAN=address,undefined  CC=clang'
 
 FORCE:
-.PHONY: all unit check fuzz fuzz-bins check-headers clean help FORCE
+.PHONY: all unit check bench-bins fuzz fuzz-bins check-headers clean help FORCE
 .SECONDARY:
 -include $(shell find $(O) -name '*.d' 2>/dev/null)
