@@ -109,7 +109,10 @@ struct store_call_report {
 	const json_t *events; /* as msg_report; borrowed until done */
 };
 
-/* Newest first.  account NULL: all (operators). */
+/* Newest first.  account NULL: all (operators).  A call is an object as shown to clients:
+ * id, account, transfer, conversation, worker, state, mode, startedAt, answeredAt, endedAt,
+ * status, cause, from, to, source, transport, callId, codec, outcome, returnType, returnState,
+ * endedBy; what is not known is left out. Times are text with milliseconds. */
 struct store_call_list {
 	struct store_req req;
 	const char *account;
@@ -119,10 +122,10 @@ struct store_call_list {
 	json_t *calls;     /* result: array, the caller's */
 };
 
-/* NOT_FOUND. With its timeline. */
+/* NOT_FOUND.  With "timeline": [{"seq","at","type","info"}]; api-server's own entries have no seq. */
 struct store_call_get {
 	struct store_req req;
-	const char *account, *id;
+	const char *account, *id; /* account NULL: any (operators) */
 	json_t *call; /* result, the caller's */
 };
 
@@ -138,7 +141,8 @@ struct store_conversation_save {
  * that was never answered: released), with a LOST entry in the timeline. */
 struct store_worker_reap {
 	struct store_req req;
-	const char *instance;
+	const char *instance;      /* NULL: every instance but those in except … */
+	const char *const *except; /* … NULL-terminated, NULL: none */
 	const char *reason;
 	int64_t now_ms;
 	int64_t count;
@@ -176,7 +180,8 @@ struct store_stats {
 struct store *store_open(const struct config *cfg, struct loop *l, struct fault *f);
 /* Finishes what was submitted (done() runs), checkpoints and closes.  NULL ok. */
 void store_close(struct store *s);
-/* r->op and the inputs are set; BUSY: the queue is full, r stays the caller's. */
+/* r->op and the inputs are set; BUSY: the queue is full, UNAVAILABLE: it is closing; then r stays
+ * the caller's and done() is not called. */
 MUST_USE enum err store_submit(struct store *s, struct store_req *r);
 void store_stats(const struct store *s, struct store_stats *out);
 
