@@ -1,0 +1,55 @@
+#include "common/id.h"
+
+#include <sodium.h>
+
+bool id_init(void)
+{
+	return sodium_init() >= 0;
+}
+
+void id_random(void *out, size_t len)
+{
+	randombytes_buf(out, len);
+}
+
+const char *id_hex(char *out, const void *data, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *p = data;
+
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = digits[p[i] >> 4];
+		out[2 * i + 1] = digits[p[i] & 15];
+	}
+	out[2 * len] = '\0';
+	return out;
+}
+
+const char *id_token(char out[ID_TOKEN_SIZE])
+{
+	unsigned char bits[16];
+
+	id_random(bits, sizeof(bits));
+	return id_hex(out, bits, sizeof(bits));
+}
+
+/* RFC 9562, version 4. */
+const char *id_uuid(char out[ID_UUID_SIZE])
+{
+	static const unsigned char group_len[] = { 4, 2, 2, 2, 6 };
+	unsigned char bits[16];
+	const unsigned char *from = bits;
+	char *to = out;
+
+	id_random(bits, sizeof(bits));
+	bits[6] = (unsigned char)((bits[6] & 0x0f) | 0x40);
+	bits[8] = (unsigned char)((bits[8] & 0x3f) | 0x80);
+	for (size_t i = 0; i < ARRAY_LEN(group_len); i++) {
+		if (i > 0)
+			*to++ = '-';
+		(void)id_hex(to, from, group_len[i]);
+		to += 2 * group_len[i];
+		from += group_len[i];
+	}
+	return out;
+}
