@@ -11,7 +11,7 @@
 
 enum jtype {
 	J_STR,  /* char[size]: longer is refused */
-	J_TEXT, /* char *, malloced; up to `max` bytes (0: 64 KiB); NULL: absent */
+	J_TEXT, /* char *, malloced; up to `max` bytes (0: 64 KiB); NULL: absent; wiped when freed */
 	J_INT,  /* int64_t, min..max (both 0: any) */
 	J_BOOL, /* bool */
 	J_ENUM, /* int, index into names[] (NULL-terminated) */
@@ -39,7 +39,8 @@ struct jfield {
  * ("/body/transfer"; base is put in front).  json is borrowed; J_JSON members take a reference. */
 MUST_USE enum err jfield_read(const struct jfield *fields, const json_t *json, const char *base,
 			      void *out, struct fault *f);
-/* New object, absent J_TEXT/J_JSON left out; NULL: no memory. */
+/* New object, absent J_TEXT/J_JSON left out; NULL: no memory.  Bytes that are not UTF-8 (a peer's
+ * header) are written as '?'. */
 json_t *jfield_write(const struct jfield *fields, const void *in);
 /* Frees J_TEXT and J_JSON members and zeroes them. */
 void jfield_finish(const struct jfield *fields, void *obj);
@@ -48,6 +49,12 @@ void jfield_finish(const struct jfield *fields, void *obj);
  * On error *out is untouched and f says what and where (line:column). */
 #define JSON_DEPTH_MAX 32
 MUST_USE enum err json_parse(const char *text, size_t len, json_t **out, struct fault *f);
+/* The same with another depth: the control link wraps what came from outside in its own levels. */
+MUST_USE enum err json_parse_depth(const char *text, size_t len, unsigned depth, json_t **out,
+				   struct fault *f);
+/* Would json_parse_depth() take this text for its depth and for NUL in strings?  One pass, for
+ * a sender that must not send what the other side refuses.  text is valid JSON or is refused later. */
+bool json_shallow(const char *text, size_t len, unsigned depth);
 /* Compact text, malloced; NULL: no memory. */
 char *json_text(const json_t *j);
 
