@@ -18,7 +18,8 @@ struct hub;
 
 struct hub *hub_create(struct loop *l, const struct config *cfg, struct store *s, const struct seal *seal,
 		       struct fault *f);
-/* Says bye to the workers; calls in progress go on without us. */
+/* Says bye to the workers; calls in progress go on without us.  store_close() comes first: it
+ * runs what the hub still has there. */
 void hub_destroy(struct hub *h);
 /* After SIGHUP; cfg must outlive the hub or the next call. */
 void hub_set_config(struct hub *h, const struct config *cfg);
