@@ -19,7 +19,8 @@ struct call_ref {
 	uint64_t handle;
 };
 
-static struct call_ref *call_ref_new(const struct call *c)
+static struct call_ref *
+call_ref_new(const struct call *c)
 {
 	struct call_ref *r = malloc(sizeof(*r));
 
@@ -29,7 +30,8 @@ static struct call_ref *call_ref_new(const struct call *c)
 }
 
 /* The call, if it still lives; the reference is used up. */
-static struct call *call_ref_take(struct call_ref *r)
+static struct call *
+call_ref_take(struct call_ref *r)
 {
 	struct call *c = worker_call(r->worker, r->handle);
 
@@ -37,14 +39,16 @@ static struct call *call_ref_take(struct call_ref *r)
 	return c;
 }
 
-void call_feed(struct call *c, enum call_ev ev, const void *arg)
+void
+call_feed(struct call *c, enum call_ev ev, const void *arg)
 {
 	if (!fsm_feed(&c->fsm, c, (int)ev, arg))
 		log_debug("call", "ignored", "call=%s state=%s on=%s", c->id,
 			  call_fsm.states[c->fsm.state].name, call_fsm.events[ev]);
 }
 
-void call_report(struct call *c, enum call_event type, json_t *info)
+void
+call_report(struct call *c, enum call_event type, json_t *info)
 {
 	report_add(c->worker->report, c->id, ++c->seq, type, info);
 }
@@ -52,7 +56,8 @@ void call_report(struct call *c, enum call_event type, json_t *info)
 /* --- birth and death --- */
 
 /* SIP sets no limit to a Call-ID or a tag; the claim's columns have one. */
-static void copy_or_hash(char out[ID_MAX], const char *s)
+static void
+copy_or_hash(char out[ID_MAX], const char *s)
 {
 	unsigned char hash[crypto_hash_sha256_BYTES];
 
@@ -62,7 +67,8 @@ static void copy_or_hash(char out[ID_MAX], const char *s)
 	id_hex(out, hash, sizeof(hash));
 }
 
-static json_t *header_variables(const struct sip_invite *inv)
+static json_t *
+header_variables(const struct sip_invite *inv)
 {
 	json_t *v = inv->input_variables ? json_deep_copy(inv->input_variables) : json_object();
 
@@ -71,7 +77,8 @@ static json_t *header_variables(const struct sip_invite *inv)
 	return v;
 }
 
-static bool fill_ask(struct call *c, const struct sip_invite *inv)
+static bool
+fill_ask(struct call *c, const struct sip_invite *inv)
 {
 	struct msg_claim *a = &c->ask;
 	bool ok = str_copy(a->account, sizeof(a->account), inv->account->name);
@@ -93,7 +100,8 @@ static bool fill_ask(struct call *c, const struct sip_invite *inv)
 	       (a->task || !inv->task);
 }
 
-static void report_invite(struct call *c, const struct sip_invite *inv)
+static void
+report_invite(struct call *c, const struct sip_invite *inv)
 {
 	char source[ADDR_TEXT_SIZE];
 
@@ -109,7 +117,8 @@ static void report_invite(struct call *c, const struct sip_invite *inv)
 				      "task", inv->task));
 }
 
-struct call *call_create(struct worker *w, struct sip_leg *leg, const struct sip_invite *inv)
+struct call *
+call_create(struct worker *w, struct sip_leg *leg, const struct sip_invite *inv)
 {
 	struct call *c = calloc(1, sizeof(*c));
 
@@ -146,13 +155,15 @@ struct call *call_create(struct worker *w, struct sip_leg *leg, const struct sip
 	return c;
 }
 
-static void wipe(char *s)
+static void
+wipe(char *s)
 {
 	if (s)
 		sodium_memzero(s, strlen(s));
 }
 
-void call_free(struct call *c)
+void
+call_free(struct call *c)
 {
 	loop_timer_cancel(c->worker->loop, &c->deadline);
 	outbox_forget(c->worker->outbox, c);
@@ -177,7 +188,8 @@ static const struct { enum err err; int status, retry_after_s; const char *why; 
 };
 /* clang-format on */
 
-static void set_refusal(struct call *c, enum err e)
+static void
+set_refusal(struct call *c, enum err e)
 {
 	c->refuse_status = 503;
 	c->refuse_why = "The transfer registry is not available";
@@ -191,7 +203,8 @@ static void set_refusal(struct call *c, enum err e)
 	}
 }
 
-static void on_claim_reply(void *arg, enum err e, const json_t *body)
+static void
+on_claim_reply(void *arg, enum err e, const json_t *body)
 {
 	struct call *c = call_ref_take(arg);
 	struct fault f = { 0 };
@@ -215,7 +228,8 @@ static void on_claim_reply(void *arg, enum err e, const json_t *body)
 	call_feed(c, EV_CLAIMED, NULL);
 }
 
-void call_claim(struct call *c)
+void
+call_claim(struct call *c)
 {
 	struct call_ref *ref = call_ref_new(c);
 	json_t *msg = msg_request(MSG_CLAIM, "", &c->ask);
@@ -231,7 +245,8 @@ void call_claim(struct call *c)
 	fsm_post(&c->fsm, EV_REFUSED, NULL);
 }
 
-void call_release(struct call *c, const char *reason)
+void
+call_release(struct call *c, const char *reason)
 {
 	struct msg_release m = { 0 };
 
@@ -246,14 +261,16 @@ void call_release(struct call *c, const char *reason)
 
 /* --- the outcome --- */
 
-json_t *call_output(const struct outcome *o)
+json_t *
+call_output(const struct outcome *o)
 {
 	return json_pack("{s:s, s:s, s:O, s:O}", "transferType", outcome_type_names[o->type],
 			 "currentTaskName", o->task, "referenceVariables", o->reference_vars,
 			 "transferVariables", o->transfer_vars);
 }
 
-json_t *call_disconnect_output(const struct call *c)
+json_t *
+call_disconnect_output(const struct call *c)
 {
 	if (!c->gen->cfg->transfers.caller_disconnect_context)
 		return NULL;
@@ -261,7 +278,8 @@ json_t *call_disconnect_output(const struct call *c)
 			 "currentTaskName", c->task, "referenceVariables", "transferVariables");
 }
 
-static void on_complete_reply(void *arg, enum err e)
+static void
+on_complete_reply(void *arg, enum err e)
 {
 	struct call *c = arg;
 
@@ -271,7 +289,8 @@ static void on_complete_reply(void *arg, enum err e)
 	call_feed(c, EV_COMMITTED, NULL);
 }
 
-void call_complete(struct call *c, json_t *output, const char *reason)
+void
+call_complete(struct call *c, json_t *output, const char *reason)
 {
 	struct msg_complete m = { .output = output, .at = clock_wall_ms() };
 
@@ -286,7 +305,8 @@ void call_complete(struct call *c, json_t *output, const char *reason)
 		log_err("call", "complete_lost", "call=%s", c->id);
 }
 
-static void on_spooled(void *arg, bool ok)
+static void
+on_spooled(void *arg, bool ok)
 {
 	struct call *c = call_ref_take(arg);
 
@@ -294,7 +314,8 @@ static void on_spooled(void *arg, bool ok)
 		call_feed(c, EV_SPOOLED, NULL);
 }
 
-void call_spool(struct call *c)
+void
+call_spool(struct call *c)
 {
 	struct call_ref *ref = call_ref_new(c);
 
@@ -303,7 +324,8 @@ void call_spool(struct call *c)
 			      for it */
 }
 
-void call_close(struct call *c, const char *cause)
+void
+call_close(struct call *c, const char *cause)
 {
 	struct worker *w = c->worker;
 
@@ -322,7 +344,8 @@ void call_close(struct call *c, const char *cause)
 
 /* --- while it talks --- */
 
-void call_digit(struct call *c, char digit, int duration_ms, const char *source)
+void
+call_digit(struct call *c, char digit, int duration_ms, const char *source)
 {
 	int64_t now = clock_mono_ms();
 	char text[2] = { digit, '\0' };
@@ -340,14 +363,16 @@ void call_digit(struct call *c, char digit, int duration_ms, const char *source)
 		agent_digit(c->worker->agent, c->agent, digit);
 }
 
-static const char *media_change(const struct call *c, bool held)
+static const char *
+media_change(const struct call *c, bool held)
 {
 	if (held == c->held)
 		return "changed";
 	return held ? "hold" : "resume";
 }
 
-void call_media_changed(struct call *c, const struct media_remote *remote)
+void
+call_media_changed(struct call *c, const struct media_remote *remote)
 {
 	bool held = remote->direction == MEDIA_RECVONLY || remote->direction == MEDIA_INACTIVE;
 	char text[ADDR_TEXT_SIZE];

@@ -131,8 +131,8 @@ void call_release(struct call *c, const char *reason);
  */
 void call_complete(struct call *c, json_t *output, const char *reason);
 json_t *call_output(const struct outcome *o); /* outputContext; new */
-json_t *call_disconnect_output(
-	const struct call *c); /* CALLER_DISCONNECT, or NULL by configuration */
+json_t *
+call_disconnect_output(const struct call *c); /* CALLER_DISCONNECT, or NULL by configuration */
 /* Lets go of leg, agent and media; CLOSED follows. */
 void call_close(struct call *c, const char *cause);
 

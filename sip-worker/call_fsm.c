@@ -23,7 +23,8 @@
 #define REASON_TIMER   "Q.850;cause=102;text=\"Recovery on timer expiry\""
 #define REASON_FAILURE "SIP;cause=500;text=\"Call lost\""
 
-static void act_claim(void *owner, const void *arg)
+static void
+act_claim(void *owner, const void *arg)
 {
 	(void)arg;
 	call_claim(owner);
@@ -31,14 +32,16 @@ static void act_claim(void *owner, const void *arg)
 
 /* --- before the answer --- */
 
-static void unready(struct call *c, const char *why)
+static void
+unready(struct call *c, const char *why)
 {
 	c->refuse_status = 480;
 	c->refuse_why = why;
 	fsm_post(&c->fsm, EV_UNREADY, NULL);
 }
 
-static void act_start(void *owner, const void *arg)
+static void
+act_start(void *owner, const void *arg)
 {
 	struct call *c = owner;
 	struct worker *w = c->worker;
@@ -71,7 +74,8 @@ static void act_start(void *owner, const void *arg)
 }
 
 /* The leg is refused, the claim given back; what was started stops. */
-static void refuse(struct call *c, const char *cause)
+static void
+refuse(struct call *c, const char *cause)
 {
 	c->worker->counts.refused++;
 	call_report(c, CALL_EVENT_REFUSED,
@@ -80,13 +84,15 @@ static void refuse(struct call *c, const char *cause)
 	call_close(c, cause);
 }
 
-static void act_refuse_claim(void *owner, const void *arg)
+static void
+act_refuse_claim(void *owner, const void *arg)
 {
 	(void)arg;
 	refuse(owner, "claim refused");
 }
 
-static void act_claim_timeout(void *owner, const void *arg)
+static void
+act_claim_timeout(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -99,7 +105,8 @@ static void act_claim_timeout(void *owner, const void *arg)
 	refuse(c, "claim timed out");
 }
 
-static void act_refuse_agent(void *owner, const void *arg)
+static void
+act_refuse_agent(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -112,7 +119,8 @@ static void act_refuse_agent(void *owner, const void *arg)
 	refuse(c, "agent not ready");
 }
 
-static void act_abandon(void *owner, const void *arg)
+static void
+act_abandon(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -123,7 +131,8 @@ static void act_abandon(void *owner, const void *arg)
 
 /* --- the answer --- */
 
-static void act_answer(void *owner, const void *arg)
+static void
+act_answer(void *owner, const void *arg)
 {
 	struct call *c = owner;
 	char local[ADDR_TEXT_SIZE], remote[ADDR_TEXT_SIZE];
@@ -141,7 +150,8 @@ static void act_answer(void *owner, const void *arg)
 				 : json_pack("{s:s}", "local", addr_text(&c->local.rtp, local)));
 }
 
-static void act_begin(void *owner, const void *arg)
+static void
+act_begin(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -151,7 +161,8 @@ static void act_begin(void *owner, const void *arg)
 
 /* --- the end --- */
 
-static void act_commit(void *owner, const void *arg)
+static void
+act_commit(void *owner, const void *arg)
 {
 	struct call *c = owner;
 	const struct outcome *o = arg;
@@ -167,7 +178,8 @@ static void act_commit(void *owner, const void *arg)
 	json_decref(output);
 }
 
-static void act_commit_timeout(void *owner, const void *arg)
+static void
+act_commit_timeout(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -181,13 +193,15 @@ static void act_commit_timeout(void *owner, const void *arg)
 	call_complete(c, NULL, "media_timeout");
 }
 
-static void act_spool(void *owner, const void *arg)
+static void
+act_spool(void *owner, const void *arg)
 {
 	(void)arg;
 	call_spool(owner);
 }
 
-static void hand_back(struct call *c, const char *durable)
+static void
+hand_back(struct call *c, const char *durable)
 {
 	if (durable)
 		call_report(c, CALL_EVENT_COMMITTED, json_pack("{s:s}", "where", durable));
@@ -202,26 +216,30 @@ static void hand_back(struct call *c, const char *durable)
 	sip_leg_bye(c->leg, c->bye_reason);
 }
 
-static void act_return(void *owner, const void *arg)
+static void
+act_return(void *owner, const void *arg)
 {
 	(void)arg;
 	hand_back(owner, "database");
 }
 
-static void act_return_spooled(void *owner, const void *arg)
+static void
+act_return_spooled(void *owner, const void *arg)
 {
 	(void)arg;
 	hand_back(owner, "spool");
 }
 
-static void act_return_anyway(void *owner, const void *arg)
+static void
+act_return_anyway(void *owner, const void *arg)
 {
 	(void)arg;
 	log_err("call", "not_durable", "call=%s", ((struct call *)owner)->id);
 	hand_back(owner, NULL);
 }
 
-static void act_caller_gone(void *owner, const void *arg)
+static void
+act_caller_gone(void *owner, const void *arg)
 {
 	struct call *c = owner;
 	json_t *output = call_disconnect_output(c);
@@ -234,7 +252,8 @@ static void act_caller_gone(void *owner, const void *arg)
 	call_close(c, "caller hung up");
 }
 
-static void act_lost(void *owner, const void *arg)
+static void
+act_lost(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -244,7 +263,8 @@ static void act_lost(void *owner, const void *arg)
 	call_close(c, c->end_cause ? c->end_cause : "signalling lost");
 }
 
-static void act_given_up(void *owner, const void *arg)
+static void
+act_given_up(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -258,7 +278,8 @@ static void act_given_up(void *owner, const void *arg)
 	hand_back(c, NULL);
 }
 
-static void act_refuse_given_up(void *owner, const void *arg)
+static void
+act_refuse_given_up(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -270,7 +291,8 @@ static void act_refuse_given_up(void *owner, const void *arg)
 	refuse(c, "given up by api-server");
 }
 
-static void act_hand_back(void *owner, const void *arg)
+static void
+act_hand_back(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -278,7 +300,8 @@ static void act_hand_back(void *owner, const void *arg)
 	agent_hand_back(c->worker->agent, c->agent, "drain");
 }
 
-static void act_close(void *owner, const void *arg)
+static void
+act_close(void *owner, const void *arg)
 {
 	struct call *c = owner;
 
@@ -286,7 +309,8 @@ static void act_close(void *owner, const void *arg)
 	call_close(c, c->end_cause);
 }
 
-static void act_end(void *owner, const void *arg)
+static void
+act_end(void *owner, const void *arg)
 {
 	(void)arg;
 	worker_bury(((struct call *)owner)->worker, owner);
@@ -364,12 +388,14 @@ static const char *const events[] = {
 };
 /* clang-format on */
 
-static void on_deadline(struct loop_timer *t)
+static void
+on_deadline(struct loop_timer *t)
 {
 	call_feed(container_of(t, struct call, deadline), EV_DEADLINE, NULL);
 }
 
-static void enter(void *owner, int from, int to, int event)
+static void
+enter(void *owner, int from, int to, int event)
 {
 	struct call *c = owner;
 	int64_t ms = states[to].deadline_ms;

@@ -43,13 +43,15 @@ struct control {
 
 static void on_reconnect(struct loop_timer *t);
 
-static void arm(struct control *c, struct loop_timer *t, int ms, void (*fire)(struct loop_timer *t))
+static void
+arm(struct control *c, struct loop_timer *t, int ms, void (*fire)(struct loop_timer *t))
 {
 	if (!loop_timer_set(c->loop, t, ms, fire))
 		log_err("control", "no_memory", "what=timer");
 }
 
-static void pending_finish(struct pending *p, enum err e, const json_t *body)
+static void
+pending_finish(struct pending *p, enum err e, const json_t *body)
 {
 	struct control *c = p->control;
 
@@ -60,12 +62,14 @@ static void pending_finish(struct pending *p, enum err e, const json_t *body)
 	free(p);
 }
 
-static void on_pending_deadline(struct loop_timer *t)
+static void
+on_pending_deadline(struct loop_timer *t)
 {
 	pending_finish(container_of(t, struct pending, deadline), ERR_TIMEOUT, NULL);
 }
 
-static void link_down(struct control *c, const char *why, int again_ms)
+static void
+link_down(struct control *c, const char *why, int again_ms)
 {
 	bool was_up = c->up;
 	struct list gone;
@@ -90,7 +94,8 @@ static void link_down(struct control *c, const char *why, int again_ms)
 		c->ops->down(c->app);
 }
 
-static int next_backoff(struct control *c)
+static int
+next_backoff(struct control *c)
 {
 	uint8_t jitter;
 	int ms = c->backoff_ms;
@@ -100,14 +105,15 @@ static int next_backoff(struct control *c)
 	return ms + ms * jitter / 512;
 }
 
-void control_reset(struct control *c, const char *why)
+void
+control_reset(struct control *c, const char *why)
 {
 	if (c->ipc)
 		link_down(c, why, BACKOFF_MIN_MS);
 }
 
-enum err control_request(struct control *c, json_t *msg, int timeout_ms, control_reply_h *done,
-			 void *arg)
+enum err
+control_request(struct control *c, json_t *msg, int timeout_ms, control_reply_h *done, void *arg)
 {
 	struct pending *p;
 	enum err e;
@@ -145,7 +151,8 @@ enum err control_request(struct control *c, json_t *msg, int timeout_ms, control
 
 /* --- heartbeat --- */
 
-static void on_beat(struct loop_timer *t)
+static void
+on_beat(struct loop_timer *t)
 {
 	struct control *c = container_of(t, struct control, beat);
 	struct msg_heartbeat h = { 0 };
@@ -164,7 +171,8 @@ static void on_beat(struct loop_timer *t)
 
 /* --- hello --- */
 
-static void on_hello_reply(void *arg, enum err e, const json_t *body)
+static void
+on_hello_reply(void *arg, enum err e, const json_t *body)
 {
 	struct control *c = arg;
 	struct msg_hello_reply reply = { 0 };
@@ -190,7 +198,8 @@ static void on_hello_reply(void *arg, enum err e, const json_t *body)
 	msg_finish_reply(MSG_HELLO, &reply);
 }
 
-static enum err say_hello(struct control *c)
+static enum err
+say_hello(struct control *c)
 {
 	struct msg_hello h = { .pid = getpid() };
 	json_t *msg;
@@ -210,7 +219,8 @@ static enum err say_hello(struct control *c)
 
 /* --- the connection --- */
 
-static void on_message(struct ipc *ipc, json_t *msg, void *arg)
+static void
+on_message(struct ipc *ipc, json_t *msg, void *arg)
 {
 	struct control *c = arg;
 	struct msg_head head;
@@ -231,7 +241,8 @@ static void on_message(struct ipc *ipc, json_t *msg, void *arg)
 	}
 }
 
-static void on_gone(struct ipc *ipc, enum err why, void *arg)
+static void
+on_gone(struct ipc *ipc, enum err why, void *arg)
 {
 	struct control *c = arg;
 
@@ -239,7 +250,8 @@ static void on_gone(struct ipc *ipc, enum err why, void *arg)
 	link_down(c, err_name(why), next_backoff(c));
 }
 
-static void on_reconnect(struct loop_timer *t)
+static void
+on_reconnect(struct loop_timer *t)
 {
 	static const struct ipc_ops ops = { .message = on_message, .gone = on_gone };
 	struct control *c = container_of(t, struct control, reconnect);
@@ -258,8 +270,8 @@ static void on_reconnect(struct loop_timer *t)
 		link_down(c, "no memory", next_backoff(c));
 }
 
-struct control *control_create(struct loop *l, const struct config *cfg,
-			       const struct control_ops *ops, void *app)
+struct control *
+control_create(struct loop *l, const struct config *cfg, const struct control_ops *ops, void *app)
 {
 	struct control *c = calloc(1, sizeof(*c));
 
@@ -280,12 +292,14 @@ struct control *control_create(struct loop *l, const struct config *cfg,
 	return c;
 }
 
-void control_start(struct control *c)
+void
+control_start(struct control *c)
 {
 	arm(c, &c->reconnect, 0, on_reconnect);
 }
 
-void control_destroy(struct control *c)
+void
+control_destroy(struct control *c)
 {
 	if (!c)
 		return;
@@ -298,12 +312,14 @@ void control_destroy(struct control *c)
 	free(c);
 }
 
-bool control_is_up(const struct control *c)
+bool
+control_is_up(const struct control *c)
 {
 	return c->up;
 }
 
-size_t control_pending(const struct control *c)
+size_t
+control_pending(const struct control *c)
 {
 	return map_count(c->by_id);
 }

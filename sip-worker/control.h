@@ -23,8 +23,8 @@ struct control_ops {
 	void (*down)(void *app);
 };
 
-struct control *control_create(struct loop *l, const struct config *cfg,
-			       const struct control_ops *ops, void *app);
+struct control *
+control_create(struct loop *l, const struct config *cfg, const struct control_ops *ops, void *app);
 void control_destroy(struct control *c); /* pending requests get ERR_CLOSED */
 void control_start(struct control *c);
 bool control_is_up(const struct control *c);
@@ -34,8 +34,8 @@ size_t control_pending(const struct control *c);
 typedef void control_reply_h(void *arg, enum err e, const json_t *body);
 /* msg is borrowed and gets its id here.  UNAVAILABLE, BUSY: nothing was sent and done is not
  * called. */
-MUST_USE enum err control_request(struct control *c, json_t *msg, int timeout_ms,
-				  control_reply_h *done, void *arg);
+MUST_USE enum err
+control_request(struct control *c, json_t *msg, int timeout_ms, control_reply_h *done, void *arg);
 /* Closes the link at once; it reconnects (a reply that never comes). */
 void control_reset(struct control *c, const char *why);
 

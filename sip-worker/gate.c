@@ -4,8 +4,9 @@
 #include "common/clock.h"
 #include "sip-worker/worker.h"
 
-#define PROBE_MS    20   /* while INVITEs arrive: how late does a timer fire? */
-#define LAG_SHED_MS 100  /* above it the peer's T1 (500 ms) is in danger: refuse rather than queue \
+#define PROBE_MS 20 /* while INVITEs arrive: how late does a timer fire? */
+#define LAG_SHED_MS                                                                                \
+	100              /* above it the peer's T1 (500 ms) is in danger: refuse rather than queue \
 			  */
 #define PENDING_SHED 512 /* claims that api-server has not answered */
 
@@ -14,7 +15,8 @@ struct account_use {
 };
 
 /* Loop lag: the older measure fades, so that a stall is remembered for a few probes. */
-static void on_probe(struct loop_timer *t)
+static void
+on_probe(struct loop_timer *t)
 {
 	struct worker *w = container_of(t, struct worker, probe);
 	int64_t late = clock_mono_ms() - w->probe_due_ms;
@@ -27,7 +29,8 @@ static void on_probe(struct loop_timer *t)
 		w->lag_ms = 0;
 }
 
-static bool overloaded(struct worker *w)
+static bool
+overloaded(struct worker *w)
 {
 	int64_t now = clock_mono_ms();
 
@@ -40,12 +43,14 @@ static bool overloaded(struct worker *w)
 	       control_pending(w->control) > PENDING_SHED;
 }
 
-static const struct account_use *account_use(struct worker *w, const struct account *a)
+static const struct account_use *
+account_use(struct worker *w, const struct account *a)
 {
 	return map_find(w->by_account, a->name);
 }
 
-int worker_gate(void *app, const struct account *a, const char **why)
+int
+worker_gate(void *app, const struct account *a, const char **why)
 {
 	struct worker *w = app;
 	const struct account_use *use;
@@ -71,7 +76,8 @@ int worker_gate(void *app, const struct account *a, const char **why)
 	return 0;
 }
 
-void worker_count_account(struct worker *w, const struct account *a, int delta)
+void
+worker_count_account(struct worker *w, const struct account *a, int delta)
 {
 	struct account_use *use = map_find(w->by_account, a->name);
 

@@ -8,7 +8,8 @@
 #include "sip-worker/worker.h"
 
 /* Resident memory in bytes, 0: unknown.  statm: "size resident shared …" in pages. */
-static int64_t resident(void)
+static int64_t
+resident(void)
 {
 	char line[128] = { 0 };
 	FILE *f = fopen("/proc/self/statm", "re");
@@ -22,7 +23,8 @@ static int64_t resident(void)
 	return second ? strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
 }
 
-void worker_heartbeat(struct worker *w, struct msg_heartbeat *h)
+void
+worker_heartbeat(struct worker *w, struct msg_heartbeat *h)
 {
 	struct sip_stats sip;
 	struct media_totals media;

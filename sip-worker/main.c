@@ -19,7 +19,8 @@ struct signals {
 	const struct cli *cli;
 };
 
-static void reload(struct signals *s)
+static void
+reload(struct signals *s)
 {
 	struct fault f = { 0 };
 	struct config *cfg = config_load(s->cli->config_file, &f);
@@ -31,7 +32,8 @@ static void reload(struct signals *s)
 			log_quote(f.what));
 }
 
-static void on_signal(struct loop_io *io, uint32_t events)
+static void
+on_signal(struct loop_io *io, uint32_t events)
 {
 	struct signals *s = container_of(io, struct signals, io);
 	struct signalfd_siginfo si;
@@ -45,7 +47,8 @@ static void on_signal(struct loop_io *io, uint32_t events)
 		worker_drain(s->worker, si.ssi_signo == SIGTERM ? "SIGTERM" : "SIGINT");
 }
 
-static void our_signals(sigset_t *set)
+static void
+our_signals(sigset_t *set)
 {
 	sigemptyset(set);
 	sigaddset(set, SIGTERM);
@@ -54,7 +57,8 @@ static void our_signals(sigset_t *set)
 }
 
 /* Before any thread starts, so that all of them go to the descriptor of run(). */
-static void block_signals(void)
+static void
+block_signals(void)
 {
 	sigset_t set;
 
@@ -64,7 +68,8 @@ static void block_signals(void)
 }
 
 /* Each call takes up to four sockets; memory with credentials in it is nobody's to dump. */
-static void set_limits(void)
+static void
+set_limits(void)
 {
 	struct rlimit files, no_core = { 0, 0 };
 
@@ -76,7 +81,8 @@ static void set_limits(void)
 	prctl(PR_SET_DUMPABLE, 0);
 }
 
-static int run(struct worker *w, const struct cli *cli)
+static int
+run(struct worker *w, const struct cli *cli)
 {
 	struct signals s = { .io.fd = -1, .worker = w, .cli = cli };
 	sigset_t set;
@@ -94,7 +100,8 @@ static int run(struct worker *w, const struct cli *cli)
 	return 0;
 }
 
-int main(int argc, char **argv)
+int
+main(int argc, char **argv)
 {
 	struct cli cli = { 0 };
 	struct config *cfg;

@@ -36,13 +36,15 @@ struct outbox {
 	struct loop_timer again;
 };
 
-static bool is_vital(enum msg_type t)
+static bool
+is_vital(enum msg_type t)
 {
 	return t == MSG_COMPLETE || t == MSG_RELEASE;
 }
 
 /* The record is over: told, its file removed, freed. */
-static void record_finish(struct record *r, enum err e)
+static void
+record_finish(struct record *r, enum err e)
 {
 	struct outbox *o = r->outbox;
 
@@ -59,18 +61,21 @@ static void record_finish(struct record *r, enum err e)
 
 static void outbox_send(struct outbox *o);
 
-static void on_again(struct loop_timer *t)
+static void
+on_again(struct loop_timer *t)
 {
 	outbox_send(container_of(t, struct outbox, again));
 }
 
-static bool is_passing(enum err e)
+static bool
+is_passing(enum err e)
 {
 	return e == ERR_UNAVAILABLE || e == ERR_BUSY || e == ERR_NOMEM || e == ERR_RETRY ||
 	       e == ERR_IO || e == ERR_INTERNAL;
 }
 
-static void on_reply(void *arg, enum err e, const json_t *body)
+static void
+on_reply(void *arg, enum err e, const json_t *body)
 {
 	struct record *r = arg;
 	struct outbox *o = r->outbox;
@@ -99,7 +104,8 @@ static void on_reply(void *arg, enum err e, const json_t *body)
 
 /* Sends what waits, in order.  A retry keeps its place: order matters to nobody but the reader of
  * a timeline, and entries carry their sequence numbers. */
-static void outbox_send(struct outbox *o)
+static void
+outbox_send(struct outbox *o)
 {
 	if (!o->up || o->count == o->sent)
 		return;
@@ -117,7 +123,8 @@ static void outbox_send(struct outbox *o)
 	}
 }
 
-static struct record *record_add(struct outbox *o, enum msg_type t, json_t *msg)
+static struct record *
+record_add(struct outbox *o, enum msg_type t, json_t *msg)
 {
 	struct record *r = calloc(1, sizeof(*r));
 
@@ -134,7 +141,8 @@ static struct record *record_add(struct outbox *o, enum msg_type t, json_t *msg)
 }
 
 /* Above the limit the oldest that is not vital and not under way goes. */
-static void make_room(struct outbox *o)
+static void
+make_room(struct outbox *o)
 {
 	if (o->plain < OUTBOX_MAX)
 		return;
@@ -150,7 +158,8 @@ static void make_room(struct outbox *o)
 	}
 }
 
-static void spool_record(struct record *r, spool_done_h *done, void *arg)
+static void
+spool_record(struct record *r, spool_done_h *done, void *arg)
 {
 	struct outbox *o = r->outbox;
 
@@ -162,8 +171,8 @@ static void spool_record(struct record *r, spool_done_h *done, void *arg)
 	}
 }
 
-enum err outbox_put(struct outbox *o, enum msg_type t, const void *body, outbox_done_h *done,
-		    void *arg)
+enum err
+outbox_put(struct outbox *o, enum msg_type t, const void *body, outbox_done_h *done, void *arg)
 {
 	json_t *msg = msg_request(t, "", body);
 	struct record *r;
@@ -184,7 +193,8 @@ enum err outbox_put(struct outbox *o, enum msg_type t, const void *body, outbox_
 	return ERR_OK;
 }
 
-void outbox_forget(struct outbox *o, const void *arg)
+void
+outbox_forget(struct outbox *o, const void *arg)
 {
 	list_each(n, &o->records)
 	{
@@ -197,7 +207,8 @@ void outbox_forget(struct outbox *o, const void *arg)
 	}
 }
 
-bool outbox_spool_now(struct outbox *o, const void *arg, spool_done_h *done, void *done_arg)
+bool
+outbox_spool_now(struct outbox *o, const void *arg, spool_done_h *done, void *done_arg)
 {
 	bool any = false;
 
@@ -213,13 +224,15 @@ bool outbox_spool_now(struct outbox *o, const void *arg, spool_done_h *done, voi
 	return any;
 }
 
-void outbox_link_up(struct outbox *o)
+void
+outbox_link_up(struct outbox *o)
 {
 	o->up = true;
 	outbox_send(o);
 }
 
-void outbox_link_down(struct outbox *o)
+void
+outbox_link_down(struct outbox *o)
 {
 	o->up = false;
 	list_each(n, &o->records)
@@ -231,7 +244,8 @@ void outbox_link_down(struct outbox *o)
 	}
 }
 
-static void recover_one(void *arg, uint64_t number, json_t *msg)
+static void
+recover_one(void *arg, uint64_t number, json_t *msg)
 {
 	struct outbox *o = arg;
 	enum msg_type t;
@@ -246,14 +260,16 @@ static void recover_one(void *arg, uint64_t number, json_t *msg)
 		r->number = number;
 }
 
-void outbox_recover(struct outbox *o)
+void
+outbox_recover(struct outbox *o)
 {
 	spool_load(o->spool, recover_one, o);
 	if (o->count)
 		log_info("outbox", "recovered", "count=%zu", o->count);
 }
 
-void outbox_list_claims(const struct outbox *o, json_t *calls)
+void
+outbox_list_claims(const struct outbox *o, json_t *calls)
 {
 	list_each(n, &o->records)
 	{
@@ -268,17 +284,20 @@ void outbox_list_claims(const struct outbox *o, json_t *calls)
 	}
 }
 
-size_t outbox_count(const struct outbox *o)
+size_t
+outbox_count(const struct outbox *o)
 {
 	return o->count;
 }
 
-int64_t outbox_dropped(const struct outbox *o)
+int64_t
+outbox_dropped(const struct outbox *o)
 {
 	return o->dropped;
 }
 
-struct outbox *outbox_create(struct loop *l, struct control *c, struct spool *s)
+struct outbox *
+outbox_create(struct loop *l, struct control *c, struct spool *s)
 {
 	struct outbox *o = calloc(1, sizeof(*o));
 
@@ -291,7 +310,8 @@ struct outbox *outbox_create(struct loop *l, struct control *c, struct spool *s)
 	return o;
 }
 
-void outbox_destroy(struct outbox *o)
+void
+outbox_destroy(struct outbox *o)
 {
 	if (!o)
 		return;

@@ -27,8 +27,8 @@ void outbox_link_down(struct outbox *o);
 
 /* body is written at once (struct of type t).  done may be NULL; when arg goes before the answer it
  * is taken back by outbox_forget(). */
-MUST_USE enum err outbox_put(struct outbox *o, enum msg_type t, const void *body,
-			     outbox_done_h *done, void *arg);
+MUST_USE enum err
+outbox_put(struct outbox *o, enum msg_type t, const void *body, outbox_done_h *done, void *arg);
 void outbox_forget(struct outbox *o, const void *arg);
 /* Puts the vital records of arg on disk now, whatever the link does; done(done_arg, ok) for each
  * that was not there already. false: there was none, done is not called. */

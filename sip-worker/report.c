@@ -12,7 +12,8 @@ struct report {
 	struct loop_timer timer;
 };
 
-void report_flush(struct report *r)
+void
+report_flush(struct report *r)
 {
 	struct msg_report m = { .events = r->batch };
 
@@ -26,12 +27,14 @@ void report_flush(struct report *r)
 	r->batch = json_array();
 }
 
-static void on_timer(struct loop_timer *t)
+static void
+on_timer(struct loop_timer *t)
 {
 	report_flush(container_of(t, struct report, timer));
 }
 
-void report_add(struct report *r, const char *call, int64_t seq, enum call_event type, json_t *info)
+void
+report_add(struct report *r, const char *call, int64_t seq, enum call_event type, json_t *info)
 {
 	json_t *e = json_pack("{s:s, s:I, s:I, s:s, s:o}", "call", call, "seq", (json_int_t)seq,
 			      "at", (json_int_t)clock_wall_ms(), "type", call_event_names[type],
@@ -47,7 +50,8 @@ void report_add(struct report *r, const char *call, int64_t seq, enum call_event
 		report_flush(r);
 }
 
-struct report *report_create(struct loop *l, struct outbox *o)
+struct report *
+report_create(struct loop *l, struct outbox *o)
 {
 	struct report *r = calloc(1, sizeof(*r));
 
@@ -59,7 +63,8 @@ struct report *report_create(struct loop *l, struct outbox *o)
 	return r;
 }
 
-void report_destroy(struct report *r)
+void
+report_destroy(struct report *r)
 {
 	if (!r)
 		return;

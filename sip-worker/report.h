@@ -17,8 +17,8 @@ struct report;
 struct report *report_create(struct loop *l, struct outbox *o);
 void report_destroy(struct report *r);
 /* Takes info (NULL: {}), always. */
-void report_add(struct report *r, const char *call, int64_t seq, enum call_event type,
-		json_t *info);
+void
+report_add(struct report *r, const char *call, int64_t seq, enum call_event type, json_t *info);
 /* Now, so that what is put into the outbox next comes after it. */
 void report_flush(struct report *r);
 

@@ -39,20 +39,23 @@ struct job {
 	bool ok;
 };
 
-static void job_free(struct job *j)
+static void
+job_free(struct job *j)
 {
 	free(j->text);
 	free(j);
 }
 
-static void file_name(char out[32], uint64_t number)
+static void
+file_name(char out[32], uint64_t number)
 {
 	ignore_err(str_print(out, 32, "%" PRIu64 ".json", number) ? ERR_OK : ERR_INTERNAL);
 }
 
 /* --- on the thread --- */
 
-static bool write_all(int fd, const char *data, size_t len)
+static bool
+write_all(int fd, const char *data, size_t len)
 {
 	while (len > 0) {
 		ssize_t n = write(fd, data, len);
@@ -68,7 +71,8 @@ static bool write_all(int fd, const char *data, size_t len)
 }
 
 /* Whole or not at all: a temporary name first, and the folder synced after the rename. */
-static bool write_file(struct spool *s, uint64_t number, const char *text)
+static bool
+write_file(struct spool *s, uint64_t number, const char *text)
 {
 	char name[32];
 	bool ok;
@@ -85,7 +89,8 @@ static bool write_file(struct spool *s, uint64_t number, const char *text)
 	return ok;
 }
 
-static void run_result(struct task *t)
+static void
+run_result(struct task *t)
 {
 	struct job *j = container_of(t, struct job, task);
 
@@ -93,7 +98,8 @@ static void run_result(struct task *t)
 	job_free(j);
 }
 
-static void run_job(struct task *t)
+static void
+run_job(struct task *t)
 {
 	struct job *j = container_of(t, struct job, task);
 	struct spool *s = j->spool;
@@ -116,7 +122,8 @@ static void run_job(struct task *t)
 		job_free(j); /* nobody waits longer than its own deadline */
 }
 
-static void run_stop(struct task *t)
+static void
+run_stop(struct task *t)
 {
 	struct job *j = container_of(t, struct job, task);
 
@@ -124,7 +131,8 @@ static void run_stop(struct task *t)
 	job_free(j);
 }
 
-static void *spool_thread(void *arg)
+static void *
+spool_thread(void *arg)
 {
 	struct spool *s = arg;
 	struct pollfd p = { .fd = mailbox_fd(s->jobs), .events = POLLIN };
@@ -140,7 +148,8 @@ static void *spool_thread(void *arg)
 
 /* --- on the signalling loop --- */
 
-static struct job *job_new(struct spool *s, uint64_t number, void (*run)(struct task *t))
+static struct job *
+job_new(struct spool *s, uint64_t number, void (*run)(struct task *t))
 {
 	struct job *j = calloc(1, sizeof(*j));
 
@@ -152,8 +161,8 @@ static struct job *job_new(struct spool *s, uint64_t number, void (*run)(struct 
 	return j;
 }
 
-enum err spool_write(struct spool *s, uint64_t number, const json_t *msg, spool_done_h *done,
-		     void *arg)
+enum err
+spool_write(struct spool *s, uint64_t number, const json_t *msg, spool_done_h *done, void *arg)
 {
 	struct job *j = job_new(s, number, run_job);
 
@@ -168,7 +177,8 @@ enum err spool_write(struct spool *s, uint64_t number, const json_t *msg, spool_
 	return ERR_BUSY;
 }
 
-void spool_remove(struct spool *s, uint64_t number)
+void
+spool_remove(struct spool *s, uint64_t number)
 {
 	struct job *j = job_new(s, number, run_job);
 
@@ -177,12 +187,14 @@ void spool_remove(struct spool *s, uint64_t number)
 		job_free(j);
 }
 
-uint64_t spool_next_number(struct spool *s)
+uint64_t
+spool_next_number(struct spool *s)
 {
 	return s->next++;
 }
 
-static json_t *read_file(struct spool *s, const char *name)
+static json_t *
+read_file(struct spool *s, const char *name)
 {
 	int fd = openat(s->dir_fd, name, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -204,7 +216,8 @@ static json_t *read_file(struct spool *s, const char *name)
 	return msg;
 }
 
-static int by_number(const void *a, const void *b)
+static int
+by_number(const void *a, const void *b)
 {
 	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
@@ -212,7 +225,8 @@ static int by_number(const void *a, const void *b)
 }
 
 /* The numbers of the files in the folder, malloced; *count says how many. */
-static uint64_t *list_numbers(struct spool *s, size_t *count)
+static uint64_t *
+list_numbers(struct spool *s, size_t *count)
 {
 	int fd = openat(s->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -245,7 +259,8 @@ static uint64_t *list_numbers(struct spool *s, size_t *count)
 	return numbers;
 }
 
-void spool_load(struct spool *s, void (*fn)(void *arg, uint64_t number, json_t *msg), void *arg)
+void
+spool_load(struct spool *s, void (*fn)(void *arg, uint64_t number, json_t *msg), void *arg)
 {
 	size_t count;
 	uint64_t *numbers = list_numbers(s, &count);
@@ -265,7 +280,8 @@ void spool_load(struct spool *s, void (*fn)(void *arg, uint64_t number, json_t *
 	free(numbers);
 }
 
-static int open_dir(const char *dir, const char *name, struct fault *f)
+static int
+open_dir(const char *dir, const char *name, struct fault *f)
 {
 	char path[4096];
 	int fd = -1;
@@ -288,8 +304,8 @@ static int open_dir(const char *dir, const char *name, struct fault *f)
 	return fd;
 }
 
-struct spool *spool_open(const char *dir, const char *name, struct mailbox *results,
-			 struct fault *f)
+struct spool *
+spool_open(const char *dir, const char *name, struct mailbox *results, struct fault *f)
 {
 	struct spool *s = calloc(1, sizeof(*s));
 
@@ -319,12 +335,14 @@ fail:
 	return NULL;
 }
 
-static void drop_job(struct task *t)
+static void
+drop_job(struct task *t)
 {
 	job_free(container_of(t, struct job, task));
 }
 
-void spool_close(struct spool *s)
+void
+spool_close(struct spool *s)
 {
 	struct job *j;
 

@@ -15,14 +15,14 @@
 struct spool;
 
 /* results: where done() of spool_write() runs.  NULL with f set. */
-struct spool *spool_open(const char *dir, const char *name, struct mailbox *results,
-			 struct fault *f);
+struct spool *
+spool_open(const char *dir, const char *name, struct mailbox *results, struct fault *f);
 void spool_close(struct spool *s); /* writes what was asked for, then stops; NULL ok */
 
 /* Writes msg (borrowed; encoded at once) under the number; done(arg, ok) when it is on disk. */
 typedef void spool_done_h(void *arg, bool ok);
-MUST_USE enum err spool_write(struct spool *s, uint64_t number, const json_t *msg,
-			      spool_done_h *done, void *arg);
+MUST_USE enum err
+spool_write(struct spool *s, uint64_t number, const json_t *msg, spool_done_h *done, void *arg);
 /* It was delivered. */
 void spool_remove(struct spool *s, uint64_t number);
 /* At start, calling thread: each file of an earlier process; numbers handed out are not used again.

@@ -17,7 +17,8 @@
 
 /* --- calls by handle --- */
 
-struct call *worker_call(struct worker *w, uint64_t handle)
+struct call *
+worker_call(struct worker *w, uint64_t handle)
 {
 	uint32_t slot = (uint32_t)handle;
 
@@ -26,7 +27,8 @@ struct call *worker_call(struct worker *w, uint64_t handle)
 	return w->slots[slot];
 }
 
-bool worker_adopt(struct worker *w, struct call *c)
+bool
+worker_adopt(struct worker *w, struct call *c)
 {
 	uint32_t slot;
 
@@ -41,7 +43,8 @@ bool worker_adopt(struct worker *w, struct call *c)
 	return true;
 }
 
-static void on_reap(struct loop_timer *t)
+static void
+on_reap(struct loop_timer *t)
 {
 	struct worker *w = container_of(t, struct worker, reap);
 
@@ -49,7 +52,8 @@ static void on_reap(struct loop_timer *t)
 		call_free(container_of(n, struct call, node));
 }
 
-static json_t *ended_info(const struct call *c)
+static json_t *
+ended_info(const struct call *c)
 {
 	int64_t now = clock_mono_ms();
 	json_t *info = json_pack(
@@ -72,7 +76,8 @@ static json_t *ended_info(const struct call *c)
 	return info;
 }
 
-void worker_bury(struct worker *w, struct call *c)
+void
+worker_bury(struct worker *w, struct call *c)
 {
 	uint32_t slot = (uint32_t)c->handle;
 
@@ -91,7 +96,8 @@ void worker_bury(struct worker *w, struct call *c)
 
 /* --- from the SIP stack --- */
 
-static void on_invite(void *app, struct sip_leg *leg, const struct sip_invite *inv)
+static void
+on_invite(void *app, struct sip_leg *leg, const struct sip_invite *inv)
 {
 	struct worker *w = app;
 	struct call *c = call_create(w, leg, inv);
@@ -105,7 +111,8 @@ static void on_invite(void *app, struct sip_leg *leg, const struct sip_invite *i
 	call_feed(c, EV_INVITE, NULL);
 }
 
-static void on_refused(void *app, const struct sip_refusal *r)
+static void
+on_refused(void *app, const struct sip_refusal *r)
 {
 	struct worker *w = app;
 	char id[ID_TOKEN_SIZE], source[ADDR_TEXT_SIZE];
@@ -119,7 +126,8 @@ static void on_refused(void *app, const struct sip_refusal *r)
 			     "reason", r->reason ? r->reason : ""));
 }
 
-static void on_confirmed(void *owner, const struct media_remote *remote)
+static void
+on_confirmed(void *owner, const struct media_remote *remote)
 {
 	struct call *c = owner;
 
@@ -129,17 +137,20 @@ static void on_confirmed(void *owner, const struct media_remote *remote)
 	call_feed(c, EV_ACK, NULL);
 }
 
-static void on_changed(void *owner, const struct media_remote *remote)
+static void
+on_changed(void *owner, const struct media_remote *remote)
 {
 	call_media_changed(owner, remote);
 }
 
-static void on_info_digit(void *owner, char digit, int duration_ms)
+static void
+on_info_digit(void *owner, char digit, int duration_ms)
 {
 	call_digit(owner, digit, duration_ms, "info");
 }
 
-static void on_leg_ended(void *owner, const struct sip_end *end)
+static void
+on_leg_ended(void *owner, const struct sip_end *end)
 {
 	/* clang-format off */
 	static const struct { enum call_ev ev; const char *cause; } by_cause[] = {
@@ -161,14 +172,16 @@ static void on_leg_ended(void *owner, const struct sip_end *end)
 	call_feed(c, by_cause[end->cause].ev, NULL);
 }
 
-static void on_hung_up(void *owner)
+static void
+on_hung_up(void *owner)
 {
 	call_feed(owner, EV_HUNG_UP, NULL);
 }
 
 /* --- from the media engine --- */
 
-static void on_first_rtp(void *app, uint64_t owner, const struct addr *from)
+static void
+on_first_rtp(void *app, uint64_t owner, const struct addr *from)
 {
 	struct call *c = worker_call(app, owner);
 	char text[ADDR_TEXT_SIZE];
@@ -180,7 +193,8 @@ static void on_first_rtp(void *app, uint64_t owner, const struct addr *from)
 	call_feed(c, EV_FIRST_RTP, NULL);
 }
 
-static void on_digit(void *app, uint64_t owner, char digit, int duration_ms, const char *source)
+static void
+on_digit(void *app, uint64_t owner, char digit, int duration_ms, const char *source)
 {
 	struct call *c = worker_call(app, owner);
 
@@ -188,8 +202,8 @@ static void on_digit(void *app, uint64_t owner, char digit, int duration_ms, con
 		call_digit(c, digit, duration_ms, source);
 }
 
-static void on_played(void *app, uint64_t owner, uint32_t play, enum media_stop_how how,
-		      int played_ms)
+static void
+on_played(void *app, uint64_t owner, uint32_t play, enum media_stop_how how, int played_ms)
 {
 	struct worker *w = app;
 	struct call *c = worker_call(w, owner);
@@ -198,7 +212,8 @@ static void on_played(void *app, uint64_t owner, uint32_t play, enum media_stop_
 		agent_played(w->agent, c->agent, play, how, played_ms);
 }
 
-static void on_media_timeout(void *app, uint64_t owner)
+static void
+on_media_timeout(void *app, uint64_t owner)
 {
 	struct call *c = worker_call(app, owner);
 
@@ -206,7 +221,8 @@ static void on_media_timeout(void *app, uint64_t owner)
 		call_feed(c, EV_MEDIA_TIMEOUT, NULL);
 }
 
-static void on_latched(void *app, uint64_t owner, const struct addr *to)
+static void
+on_latched(void *app, uint64_t owner, const struct addr *to)
 {
 	struct call *c = worker_call(app, owner);
 	char text[ADDR_TEXT_SIZE];
@@ -217,7 +233,8 @@ static void on_latched(void *app, uint64_t owner, const struct addr *to)
 			json_pack("{s:s, s:s}", "state", "latched", "remote", addr_text(to, text)));
 }
 
-static void on_media_closed(void *app, uint64_t owner, const struct media_stats *stats)
+static void
+on_media_closed(void *app, uint64_t owner, const struct media_stats *stats)
 {
 	struct call *c = worker_call(app, owner);
 
@@ -231,7 +248,8 @@ static void on_media_closed(void *app, uint64_t owner, const struct media_stats 
 
 /* --- from the agent loop --- */
 
-static void on_agent_ready(void *app, uint64_t owner)
+static void
+on_agent_ready(void *app, uint64_t owner)
 {
 	struct call *c = worker_call(app, owner);
 
@@ -241,7 +259,8 @@ static void on_agent_ready(void *app, uint64_t owner)
 	call_feed(c, c->has_offer ? EV_READY : EV_READY_DELAYED, NULL);
 }
 
-static void on_agent_failed(void *app, uint64_t owner, const char *why)
+static void
+on_agent_failed(void *app, uint64_t owner, const char *why)
 {
 	struct call *c = worker_call(app, owner);
 
@@ -253,7 +272,8 @@ static void on_agent_failed(void *app, uint64_t owner, const char *why)
 	call_feed(c, EV_UNREADY, NULL);
 }
 
-static void on_agent_event(void *app, uint64_t owner, enum call_event type, json_t *info)
+static void
+on_agent_event(void *app, uint64_t owner, enum call_event type, json_t *info)
 {
 	struct call *c = worker_call(app, owner);
 	const char *task = type == CALL_EVENT_TASK
@@ -273,7 +293,8 @@ static void on_agent_event(void *app, uint64_t owner, enum call_event type, json
 		call_report(c, type, info);
 }
 
-static void on_agent_snapshot(void *app, uint64_t owner, json_t *state)
+static void
+on_agent_snapshot(void *app, uint64_t owner, json_t *state)
 {
 	struct worker *w = app;
 	struct call *c = worker_call(w, owner);
@@ -288,7 +309,8 @@ static void on_agent_snapshot(void *app, uint64_t owner, json_t *state)
 	json_decref(state);
 }
 
-static void on_agent_ended(void *app, uint64_t owner, struct outcome *out)
+static void
+on_agent_ended(void *app, uint64_t owner, struct outcome *out)
 {
 	struct call *c = worker_call(app, owner);
 
@@ -299,7 +321,8 @@ static void on_agent_ended(void *app, uint64_t owner, struct outcome *out)
 
 /* --- from the control link --- */
 
-static void on_hello(void *app, struct msg_hello *h)
+static void
+on_hello(void *app, struct msg_hello *h)
 {
 	struct worker *w = app;
 
@@ -325,12 +348,14 @@ static void on_hello(void *app, struct msg_hello *h)
 	outbox_list_claims(w->outbox, h->calls);
 }
 
-static void on_beat(void *app, struct msg_heartbeat *h)
+static void
+on_beat(void *app, struct msg_heartbeat *h)
 {
 	worker_heartbeat(app, h);
 }
 
-static void give_up(struct worker *w, const char *id)
+static void
+give_up(struct worker *w, const char *id)
 {
 	list_each(n, &w->calls)
 	{
@@ -343,7 +368,8 @@ static void give_up(struct worker *w, const char *id)
 	}
 }
 
-static void on_up(void *app, const struct msg_hello_reply *r)
+static void
+on_up(void *app, const struct msg_hello_reply *r)
 {
 	struct worker *w = app;
 	size_t i;
@@ -362,14 +388,16 @@ static void on_up(void *app, const struct msg_hello_reply *r)
 	w->said_ready = true;
 }
 
-static void on_down(void *app)
+static void
+on_down(void *app)
 {
 	outbox_link_down(((struct worker *)app)->outbox);
 }
 
 /* --- the end --- */
 
-static void on_drained(struct loop_timer *t)
+static void
+on_drained(struct loop_timer *t)
 {
 	struct worker *w = container_of(t, struct worker, drained);
 
@@ -381,7 +409,8 @@ static void on_drained(struct loop_timer *t)
 	}
 }
 
-static void on_drain_last(struct loop_timer *t)
+static void
+on_drain_last(struct loop_timer *t)
 {
 	struct worker *w = container_of(t, struct worker, drain);
 
@@ -390,7 +419,8 @@ static void on_drain_last(struct loop_timer *t)
 	sip_stop(w->sip);
 }
 
-static void on_drain_over(struct loop_timer *t)
+static void
+on_drain_over(struct loop_timer *t)
 {
 	struct worker *w = container_of(t, struct worker, drain);
 
@@ -400,7 +430,8 @@ static void on_drain_over(struct loop_timer *t)
 		sip_stop(w->sip);
 }
 
-void worker_drain(struct worker *w, const char *why)
+void
+worker_drain(struct worker *w, const char *why)
 {
 	if (w->draining) {
 		sip_stop(w->sip);
@@ -417,7 +448,8 @@ void worker_drain(struct worker *w, const char *why)
 
 /* --- configuration --- */
 
-static void on_recycle(struct loop_timer *t)
+static void
+on_recycle(struct loop_timer *t)
 {
 	struct worker *w = container_of(t, struct worker, recycle);
 	int64_t now = clock_mono_ms();
@@ -438,7 +470,8 @@ static void on_recycle(struct loop_timer *t)
 		log_err("worker", "no_memory", "what=timer");
 }
 
-static bool add_generation(struct worker *w, struct config *cfg)
+static bool
+add_generation(struct worker *w, struct config *cfg)
 {
 	struct generation *g = calloc(1, sizeof(*g));
 
@@ -455,7 +488,8 @@ static bool add_generation(struct worker *w, struct config *cfg)
 	return true;
 }
 
-void worker_set_config(struct worker *w, struct config *cfg)
+void
+worker_set_config(struct worker *w, struct config *cfg)
 {
 	if (!add_generation(w, cfg))
 		return;
@@ -468,7 +502,8 @@ void worker_set_config(struct worker *w, struct config *cfg)
 
 /* --- birth and death --- */
 
-static bool make_slots(struct worker *w, size_t count)
+static bool
+make_slots(struct worker *w, size_t count)
 {
 	w->slots = calloc(count, sizeof(*w->slots));
 	w->slot_gen = calloc(count, sizeof(*w->slot_gen));
@@ -481,7 +516,8 @@ static bool make_slots(struct worker *w, size_t count)
 	return true;
 }
 
-static bool make_parts(struct worker *w, struct fault *f)
+static bool
+make_parts(struct worker *w, struct fault *f)
 {
 	static const struct sip_ops sip_ops = {
 		.gate = worker_gate,
@@ -529,7 +565,8 @@ static bool make_parts(struct worker *w, struct fault *f)
 	return w->report != NULL;
 }
 
-struct worker *worker_create(struct config *cfg, struct fault *f)
+struct worker *
+worker_create(struct config *cfg, struct fault *f)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
@@ -552,13 +589,15 @@ struct worker *worker_create(struct config *cfg, struct fault *f)
 	return w;
 }
 
-void worker_run(struct worker *w)
+void
+worker_run(struct worker *w)
 {
 	control_start(w->control);
 	sip_run(w->sip);
 }
 
-static void cancel_timers(struct worker *w)
+static void
+cancel_timers(struct worker *w)
 {
 	struct loop_timer *all[] = { &w->reap, &w->drain, &w->drained, &w->probe, &w->recycle };
 
@@ -568,7 +607,8 @@ static void cancel_timers(struct worker *w)
 
 /* Calls that are still there are cut: their legs get a BYE as far as the stack can send one, and
  * api-server reaps what it is not told.  Events that come now find nobody. */
-static void destroy_calls(struct worker *w)
+static void
+destroy_calls(struct worker *w)
 {
 	list_each(n, &w->calls)
 	{
@@ -587,12 +627,14 @@ static void destroy_calls(struct worker *w)
 	}
 }
 
-static void leave_task(struct task *t)
+static void
+leave_task(struct task *t)
 {
 	(void)t;
 }
 
-void worker_destroy(struct worker *w)
+void
+worker_destroy(struct worker *w)
 {
 	if (!w)
 		return;

@@ -38,7 +38,8 @@ struct cmd {
 	const char **except;
 };
 
-static void cmd_free(struct cmd *c)
+static void
+cmd_free(struct cmd *c)
 {
 	if (c->has_body)
 		msg_finish_body(c->type, &c->body);
@@ -47,8 +48,9 @@ static void cmd_free(struct cmd *c)
 	free(c);
 }
 
-static struct cmd *cmd_new(struct link *l, enum msg_type t, const char *id, enum store_op op,
-			   void (*done)(struct store_req *r))
+static struct cmd *
+cmd_new(struct link *l, enum msg_type t, const char *id, enum store_op op,
+	void (*done)(struct store_req *r))
 {
 	struct cmd *c = calloc(1, sizeof(*c));
 
@@ -70,7 +72,8 @@ static struct cmd *cmd_new(struct link *l, enum msg_type t, const char *id, enum
 }
 
 /* Takes c. */
-static enum err cmd_submit(struct link *l, struct cmd *c)
+static enum err
+cmd_submit(struct link *l, struct cmd *c)
 {
 	enum err e = store_submit(l->hub->store, &c->st.req);
 
@@ -84,7 +87,8 @@ static enum err cmd_submit(struct link *l, struct cmd *c)
 }
 
 /* The asker, if it is still there; books the request out. */
-static struct link *cmd_asker(struct cmd *c)
+static struct link *
+cmd_asker(struct cmd *c)
 {
 	struct link *l = link_find(c->hub, c->link);
 
@@ -94,7 +98,8 @@ static struct link *cmd_asker(struct cmd *c)
 	return l;
 }
 
-static void done_plain(struct store_req *r)
+static void
+done_plain(struct store_req *r)
 {
 	struct cmd *c = r->arg;
 	struct link *l = cmd_asker(c);
@@ -106,7 +111,8 @@ static void done_plain(struct store_req *r)
 
 /* --- hello --- */
 
-static void done_hello(struct store_req *r)
+static void
+done_hello(struct store_req *r)
 {
 	struct cmd *c = r->arg;
 	struct link *l = cmd_asker(c);
@@ -129,7 +135,8 @@ static void done_hello(struct store_req *r)
 	cmd_free(c);
 }
 
-enum err cmd_hello(struct link *l, const char *id, void *body)
+enum err
+cmd_hello(struct link *l, const char *id, void *body)
 {
 	struct msg_hello *hello = body;
 	struct cmd *c;
@@ -161,13 +168,15 @@ enum err cmd_hello(struct link *l, const char *id, void *body)
 
 /* --- claim --- */
 
-static void wipe_text(char *s)
+static void
+wipe_text(char *s)
 {
 	if (s)
 		sodium_memzero(s, strlen(s));
 }
 
-static enum err claim_answer(struct cmd *c, struct msg_claim_reply *reply)
+static enum err
+claim_answer(struct cmd *c, struct msg_claim_reply *reply)
 {
 	struct hub *h = c->hub;
 	const struct transfer *t = c->st.claim.transfer;
@@ -186,7 +195,8 @@ static enum err claim_answer(struct cmd *c, struct msg_claim_reply *reply)
 	return e;
 }
 
-static void done_claim(struct store_req *r)
+static void
+done_claim(struct store_req *r)
 {
 	struct cmd *c = r->arg;
 	struct link *l = cmd_asker(c);
@@ -206,7 +216,8 @@ static void done_claim(struct store_req *r)
 	cmd_free(c);
 }
 
-enum err cmd_claim(struct link *l, const char *id, void *body)
+enum err
+cmd_claim(struct link *l, const char *id, void *body)
 {
 	static const char *const none_gone[] = { NULL }; /* reaping releases what the dead held */
 	struct hub *h = l->hub;
@@ -235,7 +246,8 @@ enum err cmd_claim(struct link *l, const char *id, void *body)
 
 /* --- release, complete, report, snapshot --- */
 
-static void done_release(struct store_req *r)
+static void
+done_release(struct store_req *r)
 {
 	struct cmd *c = r->arg;
 
@@ -245,7 +257,8 @@ static void done_release(struct store_req *r)
 	done_plain(r);
 }
 
-enum err cmd_release(struct link *l, const char *id, void *body)
+enum err
+cmd_release(struct link *l, const char *id, void *body)
 {
 	const struct msg_release *m = body;
 	struct cmd *c = cmd_new(l, MSG_RELEASE, id, STORE_TRANSFER_RELEASE, done_release);
@@ -258,7 +271,8 @@ enum err cmd_release(struct link *l, const char *id, void *body)
 	return cmd_submit(l, c);
 }
 
-enum err cmd_complete(struct link *l, const char *id, void *body)
+enum err
+cmd_complete(struct link *l, const char *id, void *body)
 {
 	const struct msg_complete *m = body;
 	struct cmd *c = cmd_new(l, MSG_COMPLETE, id, STORE_TRANSFER_COMPLETE, done_plain);
@@ -280,7 +294,8 @@ enum err cmd_complete(struct link *l, const char *id, void *body)
 	return cmd_submit(l, c);
 }
 
-enum err cmd_report(struct link *l, const char *id, void *body)
+enum err
+cmd_report(struct link *l, const char *id, void *body)
 {
 	struct cmd *c = cmd_new(l, MSG_REPORT, id, STORE_CALL_REPORT, done_plain);
 
@@ -295,7 +310,8 @@ enum err cmd_report(struct link *l, const char *id, void *body)
 	return cmd_submit(l, c);
 }
 
-enum err cmd_snapshot(struct link *l, const char *id, void *body)
+enum err
+cmd_snapshot(struct link *l, const char *id, void *body)
 {
 	const struct msg_snapshot *m = body;
 	struct cmd *c = cmd_new(l, MSG_SNAPSHOT, id, STORE_CONVERSATION_SAVE, done_plain);
@@ -323,7 +339,8 @@ struct reap_again {
 
 static void reap_submit(struct cmd *c);
 
-static void on_reap_again(struct loop_timer *t)
+static void
+on_reap_again(struct loop_timer *t)
 {
 	struct reap_again *again = container_of(t, struct reap_again, timer);
 	struct cmd *c = again->cmd;
@@ -332,7 +349,8 @@ static void on_reap_again(struct loop_timer *t)
 	reap_submit(c);
 }
 
-static void reap_later(struct cmd *c)
+static void
+reap_later(struct cmd *c)
 {
 	struct reap_again *again = c->hub->closing ? NULL : calloc(1, sizeof(*again));
 
@@ -348,7 +366,8 @@ static void reap_later(struct cmd *c)
 	}
 }
 
-static void done_reap(struct store_req *r)
+static void
+done_reap(struct store_req *r)
 {
 	struct cmd *c = r->arg;
 
@@ -364,7 +383,8 @@ static void done_reap(struct store_req *r)
 	cmd_free(c);
 }
 
-static void reap_submit(struct cmd *c)
+static void
+reap_submit(struct cmd *c)
 {
 	if (store_submit(c->hub->store, &c->st.req) == ERR_OK)
 		c->hub->in_store++;
@@ -372,7 +392,8 @@ static void reap_submit(struct cmd *c)
 		reap_later(c);
 }
 
-static void reap(struct hub *h, const char *instance, const char *reason, const char **except)
+static void
+reap(struct hub *h, const char *instance, const char *reason, const char **except)
 {
 	struct cmd *c = calloc(1, sizeof(*c));
 
@@ -396,12 +417,14 @@ static void reap(struct hub *h, const char *instance, const char *reason, const 
 	reap_submit(c);
 }
 
-void hub_reap(struct hub *h, const char *instance, const char *reason)
+void
+hub_reap(struct hub *h, const char *instance, const char *reason)
 {
 	reap(h, instance, reason, NULL);
 }
 
-void hub_reap_orphans(struct hub *h)
+void
+hub_reap_orphans(struct hub *h)
 {
 	size_t count = 0;
 	const char **except;

@@ -25,7 +25,8 @@ struct sweep {
 static void on_expire(struct loop_timer *t);
 static void on_purge(struct loop_timer *t);
 
-static struct sweep *sweep_new(struct hub *h, enum store_op op, void (*done)(struct store_req *r))
+static struct sweep *
+sweep_new(struct hub *h, enum store_op op, void (*done)(struct store_req *r))
 {
 	struct sweep *s = calloc(1, sizeof(*s));
 
@@ -39,7 +40,8 @@ static struct sweep *sweep_new(struct hub *h, enum store_op op, void (*done)(str
 }
 
 /* false: could not; the caller tries again later. */
-static bool sweep_submit(struct sweep *s)
+static bool
+sweep_submit(struct sweep *s)
 {
 	if (!s || store_submit(s->hub->store, &s->st.req) != ERR_OK) {
 		free(s);
@@ -49,14 +51,15 @@ static bool sweep_submit(struct sweep *s)
 	return true;
 }
 
-static void arm(struct hub *h, struct loop_timer *t, int64_t delay_ms,
-		void (*fire)(struct loop_timer *t))
+static void
+arm(struct hub *h, struct loop_timer *t, int64_t delay_ms, void (*fire)(struct loop_timer *t))
 {
 	if (!h->closing && !loop_timer_set(h->loop, t, delay_ms < 0 ? 0 : delay_ms, fire))
 		log_err("hub", "no_memory", "what=timer");
 }
 
-void hub_note_expiry(struct hub *h, int64_t expires_at)
+void
+hub_note_expiry(struct hub *h, int64_t expires_at)
 {
 	if (h->expiring || (h->expire_at && h->expire_at <= expires_at))
 		return;
@@ -64,7 +67,8 @@ void hub_note_expiry(struct hub *h, int64_t expires_at)
 	arm(h, &h->expire, expires_at - clock_wall_ms(), on_expire);
 }
 
-static void done_expire(struct store_req *r)
+static void
+done_expire(struct store_req *r)
 {
 	struct sweep *s = r->arg;
 	struct hub *h = s->hub;
@@ -79,7 +83,8 @@ static void done_expire(struct store_req *r)
 		hub_note_expiry(h, next);
 }
 
-static void on_expire(struct loop_timer *t)
+static void
+on_expire(struct loop_timer *t)
 {
 	struct hub *h = container_of(t, struct hub, expire);
 	struct sweep *s = sweep_new(h, STORE_TRANSFER_EXPIRE, done_expire);
@@ -92,7 +97,8 @@ static void on_expire(struct loop_timer *t)
 		hub_note_expiry(h, clock_wall_ms() + RETRY_MS);
 }
 
-static void done_purge(struct store_req *r)
+static void
+done_purge(struct store_req *r)
 {
 	struct sweep *s = r->arg;
 	struct hub *h = s->hub;
@@ -103,7 +109,8 @@ static void done_purge(struct store_req *r)
 	arm(h, &h->purge, again ? RETRY_MS : PURGE_EVERY_MS, on_purge);
 }
 
-static void on_purge(struct loop_timer *t)
+static void
+on_purge(struct loop_timer *t)
 {
 	struct hub *h = container_of(t, struct hub, purge);
 	struct sweep *s = sweep_new(h, STORE_PURGE, done_purge);
@@ -115,14 +122,16 @@ static void on_purge(struct loop_timer *t)
 }
 
 /* What the database says is held by instances which have not come back since our start. */
-static void on_orphans(struct loop_timer *t)
+static void
+on_orphans(struct loop_timer *t)
 {
 	hub_reap_orphans(container_of(t, struct hub, orphans));
 }
 
 /* --- the control socket --- */
 
-static void on_accept(struct loop_io *io, uint32_t events)
+static void
+on_accept(struct loop_io *io, uint32_t events)
 {
 	struct hub *h = container_of(io, struct hub, listen_io);
 
@@ -142,7 +151,8 @@ static void on_accept(struct loop_io *io, uint32_t events)
 }
 
 /* One api-server to a socket: the lock is the kernel's, so it cannot be left behind. */
-static int lock_socket(const char *path, struct fault *f)
+static int
+lock_socket(const char *path, struct fault *f)
 {
 	char lock[4096];
 	int fd;
@@ -164,8 +174,9 @@ static int lock_socket(const char *path, struct fault *f)
 	return fd;
 }
 
-struct hub *hub_create(struct loop *l, const struct config *cfg, struct store *s,
-		       const struct seal *seal, struct fault *f)
+struct hub *
+hub_create(struct loop *l, const struct config *cfg, struct store *s, const struct seal *seal,
+	   struct fault *f)
 {
 	struct hub *h = calloc(1, sizeof(*h));
 
@@ -196,7 +207,8 @@ fail:
 	return NULL;
 }
 
-static void say_bye(struct link *l)
+static void
+say_bye(struct link *l)
 {
 	struct msg_bye bye = { .reason = "api-server stops" };
 	json_t *msg = msg_event(MSG_BYE, &bye);
@@ -206,7 +218,8 @@ static void say_bye(struct link *l)
 	json_decref(msg);
 }
 
-void hub_destroy(struct hub *h)
+void
+hub_destroy(struct hub *h)
 {
 	if (!h)
 		return;
@@ -227,12 +240,14 @@ void hub_destroy(struct hub *h)
 	free(h);
 }
 
-void hub_set_config(struct hub *h, const struct config *cfg)
+void
+hub_set_config(struct hub *h, const struct config *cfg)
 {
 	h->cfg = cfg;
 }
 
-size_t hub_ready_workers(const struct hub *h)
+size_t
+hub_ready_workers(const struct hub *h)
 {
 	size_t n = 0;
 
@@ -245,7 +260,8 @@ size_t hub_ready_workers(const struct hub *h)
 	return n;
 }
 
-json_t *hub_workers_json(const struct hub *h)
+json_t *
+hub_workers_json(const struct hub *h)
 {
 	json_t *all = json_array();
 	char since[CLOCK_TEXT_SIZE];

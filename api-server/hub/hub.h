@@ -16,8 +16,8 @@
 
 struct hub;
 
-struct hub *hub_create(struct loop *l, const struct config *cfg, struct store *s, const struct seal *seal,
-		       struct fault *f);
+struct hub *hub_create(struct loop *l, const struct config *cfg, struct store *s,
+		       const struct seal *seal, struct fault *f);
 /* Says bye to the workers; calls in progress go on without us.  store_close() comes first: it
  * runs what the hub still has there. */
 void hub_destroy(struct hub *h);

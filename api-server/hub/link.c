@@ -26,7 +26,8 @@ union any_body {
 	struct msg_none none;
 };
 
-struct link *link_find(struct hub *h, uint64_t id)
+struct link *
+link_find(struct hub *h, uint64_t id)
 {
 	list_each(n, &h->links)
 	{
@@ -38,7 +39,8 @@ struct link *link_find(struct hub *h, uint64_t id)
 	return NULL;
 }
 
-void link_close(struct link *l, const char *why)
+void
+link_close(struct link *l, const char *why)
 {
 	struct worker *w = l->worker;
 
@@ -53,7 +55,8 @@ void link_close(struct link *l, const char *why)
 		worker_detach(w);
 }
 
-void link_reply(struct link *l, enum msg_type t, const char *re, enum err e, const void *reply)
+void
+link_reply(struct link *l, enum msg_type t, const char *re, enum err e, const void *reply)
 {
 	json_t *msg = msg_reply(t, re, e, e == ERR_OK ? reply : NULL);
 	enum err sent = msg ? ipc_send(l->ipc, msg) : ERR_NOMEM;
@@ -65,7 +68,8 @@ void link_reply(struct link *l, enum msg_type t, const char *re, enum err e, con
 
 /* A deadline is believed only after one more turn: after a stall of ours the sockets are read
  * first. */
-static void on_deadline(struct loop_timer *t)
+static void
+on_deadline(struct loop_timer *t)
 {
 	struct link *l = container_of(t, struct link, deadline);
 
@@ -80,13 +84,15 @@ static void on_deadline(struct loop_timer *t)
 		link_close(l, "no hello");
 }
 
-static bool arm_deadline(struct link *l, int64_t ms)
+static bool
+arm_deadline(struct link *l, int64_t ms)
 {
 	l->suspected = false;
 	return loop_timer_set(l->hub->loop, &l->deadline, ms, on_deadline);
 }
 
-static void take_heartbeat(struct link *l, struct msg_heartbeat *beat)
+static void
+take_heartbeat(struct link *l, struct msg_heartbeat *beat)
 {
 	struct worker *w = l->worker;
 
@@ -95,7 +101,8 @@ static void take_heartbeat(struct link *l, struct msg_heartbeat *beat)
 	beat->counters = NULL;
 }
 
-static enum err dispatch(struct link *l, const struct msg_head *head, struct fault *f)
+static enum err
+dispatch(struct link *l, const struct msg_head *head, struct fault *f)
 {
 	union any_body body;
 	enum err e;
@@ -118,7 +125,8 @@ static enum err dispatch(struct link *l, const struct msg_head *head, struct fau
 	return e;
 }
 
-static void on_message(struct ipc *c, json_t *msg, void *arg)
+static void
+on_message(struct ipc *c, json_t *msg, void *arg)
 {
 	struct link *l = arg;
 	struct msg_head head;
@@ -147,13 +155,15 @@ static void on_message(struct ipc *c, json_t *msg, void *arg)
 	link_close(l, "protocol error");
 }
 
-static void on_gone(struct ipc *c, enum err why, void *arg)
+static void
+on_gone(struct ipc *c, enum err why, void *arg)
 {
 	(void)c;
 	link_close(arg, err_name(why));
 }
 
-void link_open(struct hub *h, int fd)
+void
+link_open(struct hub *h, int fd)
 {
 	static const struct ipc_ops ops = { .message = on_message, .gone = on_gone };
 	struct link *l = calloc(1, sizeof(*l));

@@ -1,7 +1,8 @@
 #include "api-server/hub/internal.h"
 
 /* A call takes a pair; a quarter more lets a freed pair rest before it is used again. */
-static int64_t ports_wanted(int64_t calls)
+static int64_t
+ports_wanted(int64_t calls)
 {
 	if (calls < 1)
 		calls = 1;
@@ -11,7 +12,8 @@ static int64_t ports_wanted(int64_t calls)
 }
 
 /* The first slice at or after `from` that no worker holds: moves past each overlap found. */
-static int64_t next_overlap_end(struct hub *h, int64_t from, int64_t to)
+static int64_t
+next_overlap_end(struct hub *h, int64_t from, int64_t to)
 {
 	list_each(n, &h->workers)
 	{
@@ -23,7 +25,8 @@ static int64_t next_overlap_end(struct hub *h, int64_t from, int64_t to)
 	return 0;
 }
 
-struct port_slice ports_lease(struct hub *h, int64_t calls)
+struct port_slice
+ports_lease(struct hub *h, int64_t calls)
 {
 	int64_t first = (h->cfg->media.port_first + 1) & ~1, last = h->cfg->media.port_last;
 

@@ -10,7 +10,8 @@
 #include "common/log.h"
 #include "common/str.h"
 
-struct worker *worker_find(struct hub *h, const char *name)
+struct worker *
+worker_find(struct hub *h, const char *name)
 {
 	list_each(n, &h->workers)
 	{
@@ -22,7 +23,8 @@ struct worker *worker_find(struct hub *h, const char *name)
 	return NULL;
 }
 
-void worker_free(struct worker *w)
+void
+worker_free(struct worker *w)
 {
 	struct hub *h = w->hub;
 
@@ -36,7 +38,8 @@ void worker_free(struct worker *w)
 	free(w);
 }
 
-void worker_dead(struct worker *w, const char *why)
+void
+worker_dead(struct worker *w, const char *why)
 {
 	struct hub *h = w->hub;
 	struct link *l = w->link;
@@ -52,18 +55,21 @@ void worker_dead(struct worker *w, const char *why)
 	worker_free(w);
 }
 
-static void on_lease_over(struct loop_timer *t)
+static void
+on_lease_over(struct loop_timer *t)
 {
 	worker_dead(container_of(t, struct worker, lease), "link lost");
 }
 
-static void on_exit_of(struct loop_io *io, uint32_t events)
+static void
+on_exit_of(struct loop_io *io, uint32_t events)
 {
 	(void)events;
 	worker_dead(container_of(io, struct worker, exit), "process gone");
 }
 
-void worker_detach(struct worker *w)
+void
+worker_detach(struct worker *w)
 {
 	w->link = NULL;
 	w->ready = false;
@@ -72,7 +78,8 @@ void worker_detach(struct worker *w)
 }
 
 /* Without a pidfd (the process is gone already, or an old kernel) the lease alone decides. */
-static void watch_process(struct worker *w, pid_t pid)
+static void
+watch_process(struct worker *w, pid_t pid)
 {
 	w->pid = pid;
 	w->pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
@@ -84,7 +91,8 @@ static void watch_process(struct worker *w, pid_t pid)
 	}
 }
 
-static struct worker *worker_new(struct link *l, const struct msg_hello *hello)
+static struct worker *
+worker_new(struct link *l, const struct msg_hello *hello)
 {
 	struct worker *w = calloc(1, sizeof(*w));
 
@@ -101,7 +109,8 @@ static struct worker *worker_new(struct link *l, const struct msg_hello *hello)
 	return w;
 }
 
-enum err worker_attach(struct link *l, const struct msg_hello *hello)
+enum err
+worker_attach(struct link *l, const struct msg_hello *hello)
 {
 	struct worker *w = worker_find(l->hub, hello->worker);
 
