@@ -5,7 +5,8 @@
 
 #include "common/str.h"
 
-static bool parse_host(const char *host, struct addr *out)
+static bool
+parse_host(const char *host, struct addr *out)
 {
 	struct addr a;
 	char inner[ADDR_TEXT_SIZE];
@@ -31,7 +32,8 @@ static bool parse_host(const char *host, struct addr *out)
 	return true;
 }
 
-bool addr_parse(const char *host, uint16_t port, struct addr *out)
+bool
+addr_parse(const char *host, uint16_t port, struct addr *out)
 {
 	struct addr a;
 
@@ -42,7 +44,8 @@ bool addr_parse(const char *host, uint16_t port, struct addr *out)
 	return true;
 }
 
-bool addr_parse_hostport(const char *text, struct addr *out)
+bool
+addr_parse_hostport(const char *text, struct addr *out)
 {
 	const char *colon = text ? strrchr(text, ':') : NULL;
 	char host[ADDR_TEXT_SIZE];
@@ -62,22 +65,26 @@ bool addr_parse_hostport(const char *text, struct addr *out)
 	return addr_parse(host, (uint16_t)port, out);
 }
 
-socklen_t addr_len(const struct addr *a)
+socklen_t
+addr_len(const struct addr *a)
 {
 	return a->sa.sa_family == AF_INET6 ? sizeof(a->v6) : sizeof(a->v4);
 }
 
-int addr_family(const struct addr *a)
+int
+addr_family(const struct addr *a)
 {
 	return a->sa.sa_family;
 }
 
-uint16_t addr_port(const struct addr *a)
+uint16_t
+addr_port(const struct addr *a)
 {
 	return ntohs(a->sa.sa_family == AF_INET6 ? a->v6.sin6_port : a->v4.sin_port);
 }
 
-void addr_set_port(struct addr *a, uint16_t port)
+void
+addr_set_port(struct addr *a, uint16_t port)
 {
 	if (a->sa.sa_family == AF_INET6)
 		a->v6.sin6_port = htons(port);
@@ -85,7 +92,8 @@ void addr_set_port(struct addr *a, uint16_t port)
 		a->v4.sin_port = htons(port);
 }
 
-const char *addr_host(const struct addr *a, char out[ADDR_TEXT_SIZE])
+const char *
+addr_host(const struct addr *a, char out[ADDR_TEXT_SIZE])
 {
 	const void *ip = a->sa.sa_family == AF_INET6 ? (const void *)&a->v6.sin6_addr
 						     : (const void *)&a->v4.sin_addr;
@@ -95,7 +103,8 @@ const char *addr_host(const struct addr *a, char out[ADDR_TEXT_SIZE])
 	return out;
 }
 
-const char *addr_text(const struct addr *a, char out[ADDR_TEXT_SIZE])
+const char *
+addr_text(const struct addr *a, char out[ADDR_TEXT_SIZE])
 {
 	char host[ADDR_TEXT_SIZE];
 	bool v6 = a->sa.sa_family == AF_INET6;
@@ -108,7 +117,8 @@ const char *addr_text(const struct addr *a, char out[ADDR_TEXT_SIZE])
 static const uint8_t mapped_prefix[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
 /* The address as 16 bytes, IPv4 as v4-mapped. */
-static void bytes_of(const struct addr *a, uint8_t out[16])
+static void
+bytes_of(const struct addr *a, uint8_t out[16])
 {
 	if (a->sa.sa_family == AF_INET6) {
 		memcpy(out, &a->v6.sin6_addr, 16);
@@ -118,12 +128,14 @@ static void bytes_of(const struct addr *a, uint8_t out[16])
 	memcpy(out + 12, &a->v4.sin_addr, 4);
 }
 
-static bool is_v4(const uint8_t ip[16])
+static bool
+is_v4(const uint8_t ip[16])
 {
 	return memcmp(ip, mapped_prefix, sizeof(mapped_prefix)) == 0;
 }
 
-bool addr_equal_host(const struct addr *a, const struct addr *b)
+bool
+addr_equal_host(const struct addr *a, const struct addr *b)
 {
 	uint8_t x[16], y[16];
 
@@ -132,12 +144,14 @@ bool addr_equal_host(const struct addr *a, const struct addr *b)
 	return memcmp(x, y, sizeof(x)) == 0;
 }
 
-bool addr_equal(const struct addr *a, const struct addr *b)
+bool
+addr_equal(const struct addr *a, const struct addr *b)
 {
 	return addr_port(a) == addr_port(b) && addr_equal_host(a, b);
 }
 
-bool addr_is_any(const struct addr *a)
+bool
+addr_is_any(const struct addr *a)
 {
 	static const uint8_t zero[16];
 	uint8_t ip[16];
@@ -146,7 +160,8 @@ bool addr_is_any(const struct addr *a)
 	return memcmp(ip + (is_v4(ip) ? 12 : 0), zero, is_v4(ip) ? 4 : 16) == 0;
 }
 
-bool addr_is_multicast(const struct addr *a)
+bool
+addr_is_multicast(const struct addr *a)
 {
 	uint8_t ip[16];
 
@@ -155,7 +170,8 @@ bool addr_is_multicast(const struct addr *a)
 }
 
 /* Bits of a prefix: do the first n of a and b agree? */
-static bool prefix_equal(const uint8_t a[16], const uint8_t b[16], unsigned n)
+static bool
+prefix_equal(const uint8_t a[16], const uint8_t b[16], unsigned n)
 {
 	unsigned rest = n % 8;
 
@@ -164,7 +180,8 @@ static bool prefix_equal(const uint8_t a[16], const uint8_t b[16], unsigned n)
 	return rest == 0 || ((a[n / 8] ^ b[n / 8]) >> (8 - rest)) == 0;
 }
 
-static bool host_bits_clear(const uint8_t ip[16], unsigned bits)
+static bool
+host_bits_clear(const uint8_t ip[16], unsigned bits)
 {
 	for (unsigned i = bits; i < 128; i++) {
 		if (ip[i / 8] & (0x80u >> (i % 8)))
@@ -173,7 +190,8 @@ static bool host_bits_clear(const uint8_t ip[16], unsigned bits)
 	return true;
 }
 
-bool cidr_parse(const char *text, struct cidr *out)
+bool
+cidr_parse(const char *text, struct cidr *out)
 {
 	const char *slash = text ? strchr(text, '/') : NULL;
 	char host[ADDR_TEXT_SIZE];
@@ -206,7 +224,8 @@ bool cidr_parse(const char *text, struct cidr *out)
 	return true;
 }
 
-bool cidr_match(const struct cidr *c, const struct addr *a)
+bool
+cidr_match(const struct cidr *c, const struct addr *a)
 {
 	uint8_t ip[16];
 

@@ -2,7 +2,8 @@
 
 #include <time.h>
 
-static int64_t read_ns(clockid_t id)
+static int64_t
+read_ns(clockid_t id)
 {
 	struct timespec ts;
 	int rc = clock_gettime(id, &ts);
@@ -12,17 +13,20 @@ static int64_t read_ns(clockid_t id)
 	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-int64_t clock_mono_ns(void)
+int64_t
+clock_mono_ns(void)
 {
 	return read_ns(CLOCK_MONOTONIC);
 }
 
-int64_t clock_mono_ms(void)
+int64_t
+clock_mono_ms(void)
 {
 	return clock_mono_ns() / 1000000;
 }
 
-int64_t clock_wall_ms(void)
+int64_t
+clock_wall_ms(void)
 {
 	return read_ns(CLOCK_REALTIME) / 1000000;
 }

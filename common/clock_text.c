@@ -8,7 +8,8 @@
 /* The contract's years have four digits: what does not fit is shown as the nearest that does. */
 #define WALL_MAX_MS INT64_C(253402300799999)
 
-static void split(int64_t wall_ms, struct tm *tm, int *ms)
+static void
+split(int64_t wall_ms, struct tm *tm, int *ms)
 {
 	time_t s;
 
@@ -21,7 +22,8 @@ static void split(int64_t wall_ms, struct tm *tm, int *ms)
 	(void)gmtime_r(&s, tm);
 }
 
-const char *clock_format_s(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
+const char *
+clock_format_s(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
 {
 	struct tm tm;
 	int ms;
@@ -32,7 +34,8 @@ const char *clock_format_s(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
 	return out;
 }
 
-const char *clock_format_ms(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
+const char *
+clock_format_ms(int64_t wall_ms, char out[CLOCK_TEXT_SIZE])
 {
 	struct tm tm;
 	int ms;

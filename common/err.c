@@ -18,32 +18,38 @@ static const struct err_row {
 #undef X
 };
 
-static const struct err_row *row(enum err e)
+static const struct err_row *
+row(enum err e)
 {
 	return &rows[(unsigned)e < ERR_COUNT ? e : ERR_INTERNAL];
 }
 
-const char *err_name(enum err e)
+const char *
+err_name(enum err e)
 {
 	return row(e)->name;
 }
 
-const char *err_code(enum err e)
+const char *
+err_code(enum err e)
 {
 	return row(e)->code;
 }
 
-const char *err_text(enum err e)
+const char *
+err_text(enum err e)
 {
 	return row(e)->text;
 }
 
-int err_http(enum err e)
+int
+err_http(enum err e)
 {
 	return row(e)->http;
 }
 
-bool err_from_name(const char *name, enum err *out)
+bool
+err_from_name(const char *name, enum err *out)
 {
 	if (!name)
 		return false;
@@ -56,7 +62,8 @@ bool err_from_name(const char *name, enum err *out)
 	return false;
 }
 
-enum err err_from_errno(int errnum)
+enum err
+err_from_errno(int errnum)
 {
 	switch (errnum) {
 	case 0:
@@ -99,7 +106,8 @@ enum err err_from_errno(int errnum)
 	}
 }
 
-void fault_set(struct fault *f, const char *where, const char *fmt, ...)
+void
+fault_set(struct fault *f, const char *where, const char *fmt, ...)
 {
 	va_list ap;
 

@@ -6,13 +6,15 @@
 /* Events that actions post to each other without end would be a loop in the table. */
 #define CHAIN_MAX 64
 
-void fsm_init(struct fsm *m, const struct fsm_def *def, int state)
+void
+fsm_init(struct fsm *m, const struct fsm_def *def, int state)
 {
 	assert(state >= 0 && state < def->state_count);
 	*m = (struct fsm){ .def = def, .state = state };
 }
 
-const struct fsm_rule *fsm_find(const struct fsm_def *def, int state, int event)
+const struct fsm_rule *
+fsm_find(const struct fsm_def *def, int state, int event)
 {
 	for (size_t i = 0; i < def->rule_count; i++) {
 		const struct fsm_rule *r = &def->rules[i];
@@ -23,7 +25,8 @@ const struct fsm_rule *fsm_find(const struct fsm_def *def, int state, int event)
 	return NULL;
 }
 
-static bool step(struct fsm *m, void *owner, int event, const void *arg)
+static bool
+step(struct fsm *m, void *owner, int event, const void *arg)
 {
 	const struct fsm_def *def = m->def;
 	const struct fsm_rule *r;
@@ -47,7 +50,8 @@ static bool step(struct fsm *m, void *owner, int event, const void *arg)
 	return true;
 }
 
-bool fsm_feed(struct fsm *m, void *owner, int event, const void *arg)
+bool
+fsm_feed(struct fsm *m, void *owner, int event, const void *arg)
 {
 	bool known;
 
@@ -67,13 +71,15 @@ bool fsm_feed(struct fsm *m, void *owner, int event, const void *arg)
 	return known;
 }
 
-void fsm_post(struct fsm *m, int event, const void *arg)
+void
+fsm_post(struct fsm *m, int event, const void *arg)
 {
 	assert(m->running && m->posted < ARRAY_LEN(m->queue));
 	m->queue[m->posted++] = (struct fsm_posted){ event, arg };
 }
 
-void fsm_print(const struct fsm_def *def, struct buf *out)
+void
+fsm_print(const struct fsm_def *def, struct buf *out)
 {
 	for (int s = 0; s < def->state_count; s++) {
 		for (int e = 0; e < def->event_count; e++) {

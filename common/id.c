@@ -2,17 +2,20 @@
 
 #include <sodium.h>
 
-bool id_init(void)
+bool
+id_init(void)
 {
 	return sodium_init() >= 0;
 }
 
-void id_random(void *out, size_t len)
+void
+id_random(void *out, size_t len)
 {
 	randombytes_buf(out, len);
 }
 
-const char *id_hex(char *out, const void *data, size_t len)
+const char *
+id_hex(char *out, const void *data, size_t len)
 {
 	static const char digits[] = "0123456789abcdef";
 	const unsigned char *p = data;
@@ -25,7 +28,8 @@ const char *id_hex(char *out, const void *data, size_t len)
 	return out;
 }
 
-const char *id_token(char out[ID_TOKEN_SIZE])
+const char *
+id_token(char out[ID_TOKEN_SIZE])
 {
 	unsigned char bits[16];
 
@@ -34,7 +38,8 @@ const char *id_token(char out[ID_TOKEN_SIZE])
 }
 
 /* RFC 9562, version 4. */
-const char *id_uuid(char out[ID_UUID_SIZE])
+const char *
+id_uuid(char out[ID_UUID_SIZE])
 {
 	static const unsigned char group_len[] = { 4, 2, 2, 2, 6 };
 	unsigned char bits[16];

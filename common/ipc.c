@@ -32,7 +32,8 @@ struct ipc {
 	bool closed;
 };
 
-size_t ipc_frame_len(const void *data, size_t len, bool *bad)
+size_t
+ipc_frame_len(const void *data, size_t len, bool *bad)
 {
 	uint32_t n;
 
@@ -48,7 +49,8 @@ size_t ipc_frame_len(const void *data, size_t len, bool *bad)
 	return len - HEAD_LEN >= n ? HEAD_LEN + n : 0;
 }
 
-static void hang_up(struct ipc *c)
+static void
+hang_up(struct ipc *c)
 {
 	int fd = c->io.fd;
 
@@ -58,7 +60,8 @@ static void hang_up(struct ipc *c)
 	c->dead = true;
 }
 
-static void tell_gone(struct ipc *c, enum err why)
+static void
+tell_gone(struct ipc *c, enum err why)
 {
 	if (c->told || c->closed)
 		return;
@@ -69,7 +72,8 @@ static void tell_gone(struct ipc *c, enum err why)
 
 /* --- receiving --- */
 
-static void deliver(struct ipc *c, const char *text, size_t len)
+static void
+deliver(struct ipc *c, const char *text, size_t len)
 {
 	struct fault f;
 	json_t *msg;
@@ -90,19 +94,21 @@ static void deliver(struct ipc *c, const char *text, size_t len)
 	json_decref(msg);
 }
 
-static void drop_front(struct buf *b, size_t n)
+static void
+drop_front(struct buf *b, size_t n)
 {
 	memmove(b->data, b->data + n, b->len - n);
 	b->len -= n;
 	b->data[b->len] = '\0';
 }
 
-static void deliver_frames(struct ipc *c)
+static void
+deliver_frames(struct ipc *c)
 {
 	size_t done = 0, n;
 	bool bad = false;
 
-	while (!c->dead && !c->closed &&
+	while (!c->told && !c->closed &&
 	       (n = ipc_frame_len(c->in.data + done, c->in.len - done, &bad)) > 0) {
 		deliver(c, c->in.data + done + HEAD_LEN, n - HEAD_LEN);
 		done += n;
@@ -115,7 +121,8 @@ static void deliver_frames(struct ipc *c)
 		drop_front(&c->in, done);
 }
 
-static void receive(struct ipc *c)
+static void
+receive(struct ipc *c)
 {
 	static _Thread_local char chunk[READ_CHUNK];
 
@@ -146,22 +153,34 @@ static void receive(struct ipc *c)
 
 /* --- sending --- */
 
-size_t ipc_queued(const struct ipc *c)
+size_t
+ipc_queued(const struct ipc *c)
 {
 	return c->out.len - c->sent;
 }
 
-static void ask_for_write(struct ipc *c, bool want)
+/* Nothing can be sent any more.  The loop will find the end of the stream and tell from there,
+ * after what the peer said last: nobody expects `gone` inside ipc_send(). */
+static void
+break_off(struct ipc *c)
 {
-	if (want == c->want_write || c->io.fd < 0)
-		return;
-	/* MOD of a watched descriptor fails only for want of kernel memory; the peer's silence
-	 * is noticed above us then. */
-	if (loop_rewatch(c->loop, &c->io, want ? EPOLLIN | EPOLLOUT : EPOLLIN) == ERR_OK)
-		c->want_write = want;
+	c->dead = true;
+	(void)shutdown(c->io.fd, SHUT_RDWR);
 }
 
-static void flush(struct ipc *c)
+static void
+ask_for_write(struct ipc *c, bool want)
+{
+	if (want == c->want_write || c->dead)
+		return;
+	if (loop_rewatch(c->loop, &c->io, want ? EPOLLIN | EPOLLOUT : EPOLLIN) == ERR_OK)
+		c->want_write = want;
+	else
+		break_off(c);
+}
+
+static void
+flush(struct ipc *c)
 {
 	while (!c->dead && ipc_queued(c) > 0) {
 		ssize_t n = send(c->io.fd, c->out.data + c->sent, ipc_queued(c), MSG_NOSIGNAL);
@@ -171,9 +190,7 @@ static void flush(struct ipc *c)
 		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
 		if (n < 0) {
-			/* The loop finds the socket readable: gone is told from there, after
-			 * what the peer said last. */
-			c->dead = true;
+			break_off(c);
 			break;
 		}
 		c->sent += (size_t)n;
@@ -187,35 +204,47 @@ static void flush(struct ipc *c)
 	ask_for_write(c, ipc_queued(c) > 0);
 }
 
-static int append(const char *data, size_t len, void *arg)
-{
-	struct buf *b = arg;
+struct encoding {
+	struct buf *to;
+	size_t end; /* no frame goes beyond */
+	enum err e;
+};
 
-	buf_add(b, data, len);
-	return b->failed ? -1 : 0;
+static int
+append(const char *data, size_t len, void *arg)
+{
+	struct encoding *enc = arg;
+
+	if (len > enc->end - enc->to->len)
+		enc->e = ERR_TOO_LARGE;
+	else
+		buf_add(enc->to, data, len);
+	if (enc->to->failed)
+		enc->e = ERR_NOMEM;
+	return enc->e == ERR_OK ? 0 : -1;
 }
 
 /* Appends one frame to the queue, or nothing at all. */
-static enum err encode(struct ipc *c, const json_t *msg)
+static enum err
+encode(struct ipc *c, const json_t *msg)
 {
 	const char head[HEAD_LEN] = { 0 };
 	size_t start = c->out.len, body;
-	enum err e = ERR_NOMEM;
+	struct encoding enc = { .to = &c->out, .end = start + HEAD_LEN + IPC_FRAME_MAX };
+	enum err e;
 	uint32_t n;
 
-	buf_add(&c->out, head, sizeof(head));
-	if (c->out.failed)
+	(void)append(head, sizeof(head), &enc);
+	if (enc.e == ERR_OK && json_dump_callback(msg, append, &enc, JSON_COMPACT) != 0 &&
+	    enc.e == ERR_OK)
+		enc.e = ERR_INVALID;
+	e = enc.e;
+	if (e != ERR_OK)
 		goto fail;
-	if (json_dump_callback(msg, append, &c->out, JSON_COMPACT) != 0) {
-		e = c->out.failed ? ERR_NOMEM : ERR_INVALID;
-		goto fail;
-	}
 	body = c->out.len - start - HEAD_LEN;
-	e = ERR_TOO_LARGE;
-	if (body > IPC_FRAME_MAX)
-		goto fail;
+	/* What the other side would refuse must not leave: it would cost the link. */
 	e = ERR_INVALID;
-	if (!json_shallow(c->out.data + start + HEAD_LEN, body, DEPTH_MAX))
+	if (!json_is_object(msg) || !json_shallow(c->out.data + start + HEAD_LEN, body, DEPTH_MAX))
 		goto fail;
 	e = ERR_BUSY;
 	if (ipc_queued(c) > IPC_QUEUE_MAX)
@@ -231,7 +260,8 @@ fail:
 	return e;
 }
 
-enum err ipc_send(struct ipc *c, const json_t *msg)
+enum err
+ipc_send(struct ipc *c, const json_t *msg)
 {
 	bool idle = ipc_queued(c) == 0;
 	enum err e;
@@ -251,14 +281,16 @@ enum err ipc_send(struct ipc *c, const json_t *msg)
 
 /* --- life --- */
 
-static void release(struct ipc *c)
+static void
+release(struct ipc *c)
 {
 	buf_finish(&c->in);
 	buf_finish(&c->out);
 	free(c);
 }
 
-static void on_ready(struct loop_io *io, uint32_t events)
+static void
+on_ready(struct loop_io *io, uint32_t events)
 {
 	struct ipc *c = container_of(io, struct ipc, io);
 
@@ -272,7 +304,8 @@ static void on_ready(struct loop_io *io, uint32_t events)
 		release(c);
 }
 
-struct ipc *ipc_open(struct loop *l, int fd, const struct ipc_ops *ops, void *arg)
+struct ipc *
+ipc_open(struct loop *l, int fd, const struct ipc_ops *ops, void *arg)
 {
 	struct ipc *c = calloc(1, sizeof(*c));
 	socklen_t len = sizeof(c->peer);
@@ -295,7 +328,8 @@ struct ipc *ipc_open(struct loop *l, int fd, const struct ipc_ops *ops, void *ar
 	return c;
 }
 
-void ipc_close(struct ipc *c)
+void
+ipc_close(struct ipc *c)
 {
 	if (!c || c->closed)
 		return;
@@ -305,12 +339,14 @@ void ipc_close(struct ipc *c)
 		release(c);
 }
 
-pid_t ipc_peer_pid(const struct ipc *c)
+pid_t
+ipc_peer_pid(const struct ipc *c)
 {
 	return c->peer.pid;
 }
 
-uid_t ipc_peer_uid(const struct ipc *c)
+uid_t
+ipc_peer_uid(const struct ipc *c)
 {
 	return c->peer.uid;
 }

@@ -3,7 +3,8 @@
  *
  * A connection never blocks: what the socket does not take is queued in whole frames up to
  * IPC_QUEUE_MAX, after which ipc_send() says ERR_BUSY and the caller sheds load or closes.
- * Malformed input ends this peer (ops->gone with ERR_PROTOCOL), never the process.  Loop thread only. */
+ * Malformed input ends this peer (ops->gone with ERR_PROTOCOL), never the process.  Loop
+ * thread only. */
 #ifndef COMMON_IPC_H
 #define COMMON_IPC_H
 
@@ -30,14 +31,16 @@ struct ipc_ops {
 /* Takes fd, always (closed even on failure). */
 struct ipc *ipc_open(struct loop *l, int fd, const struct ipc_ops *ops, void *arg);
 void ipc_close(struct ipc *c); /* NULL ok; safe inside its callbacks */
-/* msg is borrowed (encoded at once). */
+/* msg is borrowed (encoded at once).  ERR_BUSY: queue full; ERR_TOO_LARGE: over IPC_FRAME_MAX;
+ * ERR_INVALID: nothing the other side would take (no object, NUL in a string, over 64 levels);
+ * ERR_CLOSED: the peer is gone, ops->gone follows from the loop.  Never calls back. */
 MUST_USE enum err ipc_send(struct ipc *c, const json_t *msg);
 size_t ipc_queued(const struct ipc *c); /* bytes */
 /* Process id of the peer (SO_PEERCRED), its uid; 0/-1 unknown. */
 pid_t ipc_peer_pid(const struct ipc *c);
 uid_t ipc_peer_uid(const struct ipc *c);
 
-/* Listening and connecting.  ipc_listen(): removes a stale socket, mode 0660, non-blocking fd or
+/* Listening and connecting.  ipc_listen(): makes the folder, removes a stale socket, mode 0660, non-blocking fd or
  * -1 with f set.  The caller accepts.  ipc_connect(): a connected non-blocking fd or -1 (errno). */
 int ipc_listen(const char *path, struct fault *f);
 int ipc_accept(int listen_fd);

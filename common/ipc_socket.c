@@ -12,12 +12,14 @@
 
 #define BACKLOG 128
 
-static int new_socket(void)
+static int
+new_socket(void)
 {
 	return socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 }
 
-static bool fill(struct sockaddr_un *sun, const char *path)
+static bool
+fill(struct sockaddr_un *sun, const char *path)
 {
 	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (*path != '\0' && str_copy(sun->sun_path, sizeof(sun->sun_path), path))
@@ -26,7 +28,8 @@ static bool fill(struct sockaddr_un *sun, const char *path)
 	return false;
 }
 
-int ipc_connect(const char *path)
+int
+ipc_connect(const char *path)
 {
 	struct sockaddr_un sun;
 	int fd, saved;
@@ -45,7 +48,8 @@ int ipc_connect(const char *path)
 }
 
 /* A socket file that nobody listens on is left from a killed process; anything else stays. */
-static bool remove_stale(const char *path, struct fault *f)
+static bool
+remove_stale(const char *path, struct fault *f)
 {
 	struct stat st;
 	int fd;
@@ -69,7 +73,24 @@ static bool remove_stale(const char *path, struct fault *f)
 	return false;
 }
 
-int ipc_listen(const char *path, struct fault *f)
+/* One level, for a first start with a relative path; bind() says so if it did not help. */
+static void
+make_folder(const char *path)
+{
+	char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	char *slash;
+
+	if (!str_copy(folder, sizeof(folder), path))
+		return;
+	slash = strrchr(folder, '/');
+	if (!slash || slash == folder)
+		return;
+	*slash = '\0';
+	(void)!mkdir(folder, 0750);
+}
+
+int
+ipc_listen(const char *path, struct fault *f)
 {
 	struct sockaddr_un sun;
 	int fd;
@@ -79,6 +100,7 @@ int ipc_listen(const char *path, struct fault *f)
 			  sizeof(sun.sun_path) - 1);
 		return -1;
 	}
+	make_folder(path);
 	if (!remove_stale(path, f))
 		return -1;
 	fd = new_socket();
@@ -100,7 +122,8 @@ int ipc_listen(const char *path, struct fault *f)
 	return -1;
 }
 
-int ipc_accept(int listen_fd)
+int
+ipc_accept(int listen_fd)
 {
 	int fd;
 

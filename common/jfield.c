@@ -8,31 +8,36 @@
 
 #define TEXT_MAX (64 << 10)
 
-static const void *at(const struct jfield *fl, const void *obj)
+static const void *
+at(const struct jfield *fl, const void *obj)
 {
 	return (const char *)obj + fl->offset;
 }
 
-static void *at_mut(const struct jfield *fl, void *obj)
+static void *
+at_mut(const struct jfield *fl, void *obj)
 {
 	return (char *)obj + fl->offset;
 }
 
-static bool is_whole(const json_t *v)
+static bool
+is_whole(const json_t *v)
 {
 	return strlen(json_string_value(v)) == json_string_length(v);
 }
 
 /* --- reading: each says NULL, or what was expected instead --- */
 
-static const char *read_str(const struct jfield *fl, const json_t *v, void *to)
+static const char *
+read_str(const struct jfield *fl, const json_t *v, void *to)
 {
 	if (!json_is_string(v) || !is_whole(v))
 		return "expected a string";
 	return str_copy(to, fl->size, json_string_value(v)) ? NULL : "string is too long";
 }
 
-static const char *read_text(const struct jfield *fl, const json_t *v, void *to, enum err *e)
+static const char *
+read_text(const struct jfield *fl, const json_t *v, void *to, enum err *e)
 {
 	size_t max = fl->max > 0 ? (size_t)fl->max : TEXT_MAX;
 	char **text = to;
@@ -49,7 +54,8 @@ static const char *read_text(const struct jfield *fl, const json_t *v, void *to,
 	return NULL;
 }
 
-static const char *read_int(const struct jfield *fl, const json_t *v, void *to)
+static const char *
+read_int(const struct jfield *fl, const json_t *v, void *to)
 {
 	json_int_t n;
 
@@ -62,7 +68,8 @@ static const char *read_int(const struct jfield *fl, const json_t *v, void *to)
 	return NULL;
 }
 
-static const char *read_enum(const struct jfield *fl, const json_t *v, void *to)
+static const char *
+read_enum(const struct jfield *fl, const json_t *v, void *to)
 {
 	if (!json_is_string(v))
 		return "expected a string";
@@ -75,7 +82,8 @@ static const char *read_enum(const struct jfield *fl, const json_t *v, void *to)
 	return "not one of the values allowed";
 }
 
-static const char *read_field(const struct jfield *fl, json_t *v, void *to, enum err *e)
+static const char *
+read_field(const struct jfield *fl, json_t *v, void *to, enum err *e)
 {
 	switch (fl->type) {
 	case J_STR:
@@ -103,8 +111,9 @@ static const char *read_field(const struct jfield *fl, json_t *v, void *to, enum
 	return "unknown field type";
 }
 
-enum err jfield_read(const struct jfield *fields, const json_t *json, const char *base, void *out,
-		     struct fault *f)
+enum err
+jfield_read(const struct jfield *fields, const json_t *json, const char *base, void *out,
+	    struct fault *f)
 {
 	char where[sizeof(f->where)];
 
@@ -133,7 +142,8 @@ enum err jfield_read(const struct jfield *fields, const json_t *json, const char
 /* --- writing --- */
 
 /* What a peer put in a header need not be UTF-8, and must not break our link. */
-static json_t *new_string(const char *s, size_t len)
+static json_t *
+new_string(const char *s, size_t len)
 {
 	char *copy;
 	json_t *j;
@@ -158,7 +168,8 @@ static json_t *new_string(const char *s, size_t len)
 	return j;
 }
 
-static json_t *new_value(const struct jfield *fl, const void *from)
+static json_t *
+new_value(const struct jfield *fl, const void *from)
 {
 	const char *s;
 	int i;
@@ -187,12 +198,14 @@ static json_t *new_value(const struct jfield *fl, const void *from)
 	return NULL;
 }
 
-static bool is_pointer(const struct jfield *fl)
+static bool
+is_pointer(const struct jfield *fl)
 {
 	return fl->type == J_TEXT || fl->type == J_JSON || fl->type == J_ANY;
 }
 
-json_t *jfield_write(const struct jfield *fields, const void *in)
+json_t *
+jfield_write(const struct jfield *fields, const void *in)
 {
 	json_t *out = json_object();
 
@@ -209,7 +222,8 @@ json_t *jfield_write(const struct jfield *fields, const void *in)
 	return out;
 }
 
-void jfield_finish(const struct jfield *fields, void *obj)
+void
+jfield_finish(const struct jfield *fields, void *obj)
 {
 	for (const struct jfield *fl = fields; fl->name; fl++) {
 		void *member = at_mut(fl, obj);
@@ -231,7 +245,8 @@ void jfield_finish(const struct jfield *fields, void *obj)
 
 /* --- text --- */
 
-bool json_shallow(const char *text, size_t len, unsigned depth)
+bool
+json_shallow(const char *text, size_t len, unsigned depth)
 {
 	unsigned open = 0;
 	bool in_string = false;
@@ -258,7 +273,8 @@ bool json_shallow(const char *text, size_t len, unsigned depth)
 	return true;
 }
 
-static enum err refuse(const json_error_t *je, struct fault *f)
+static enum err
+refuse(const json_error_t *je, struct fault *f)
 {
 	enum json_error_code code = json_error_code(je);
 	char where[40], what[JSON_ERROR_TEXT_LENGTH];
@@ -274,8 +290,8 @@ static enum err refuse(const json_error_t *je, struct fault *f)
 	return code == json_error_out_of_memory ? ERR_NOMEM : ERR_INVALID;
 }
 
-enum err json_parse_depth(const char *text, size_t len, unsigned depth, json_t **out,
-			  struct fault *f)
+enum err
+json_parse_depth(const char *text, size_t len, unsigned depth, json_t **out, struct fault *f)
 {
 	json_error_t je;
 	json_t *j;
@@ -292,12 +308,14 @@ enum err json_parse_depth(const char *text, size_t len, unsigned depth, json_t *
 	return ERR_OK;
 }
 
-enum err json_parse(const char *text, size_t len, json_t **out, struct fault *f)
+enum err
+json_parse(const char *text, size_t len, json_t **out, struct fault *f)
 {
 	return json_parse_depth(text, len, JSON_DEPTH_MAX, out, f);
 }
 
-char *json_text(const json_t *j)
+char *
+json_text(const json_t *j)
 {
 	return json_dumps(j, JSON_COMPACT | JSON_ENCODE_ANY);
 }

@@ -16,7 +16,8 @@ static const char *const level_names[] = { "debug", "info", "warn", "err" };
 static _Atomic int min_level = LOG_INFO;
 static char program_name[96] = "-";
 
-void log_init(const char *program)
+void
+log_init(const char *program)
 {
 	const char *level = getenv("HANDBACK_LOG");
 
@@ -27,18 +28,21 @@ void log_init(const char *program)
 	}
 }
 
-void log_set_level(enum log_level min)
+void
+log_set_level(enum log_level min)
 {
 	atomic_store_explicit(&min_level, (int)min, memory_order_relaxed);
 }
 
-bool log_enabled(enum log_level lvl)
+bool
+log_enabled(enum log_level lvl)
 {
 	return (int)lvl >= atomic_load_explicit(&min_level, memory_order_relaxed);
 }
 
 /* One event is one line whatever a value holds. */
-static void flatten(char *line, size_t len)
+static void
+flatten(char *line, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
@@ -46,14 +50,16 @@ static void flatten(char *line, size_t len)
 	}
 }
 
-static size_t clamp(int printed, size_t room)
+static size_t
+clamp(int printed, size_t room)
 {
 	if (printed < 0)
 		return 0;
 	return (size_t)printed < room ? (size_t)printed : room - 1;
 }
 
-void log_line(enum log_level lvl, const char *module, const char *event, const char *fmt, ...)
+void
+log_line(enum log_level lvl, const char *module, const char *event, const char *fmt, ...)
 {
 	char line[LOG_LINE_MAX], when[CLOCK_TEXT_SIZE];
 	size_t len, room = sizeof(line) - 1; /* the line feed always fits */
@@ -83,7 +89,8 @@ void log_line(enum log_level lvl, const char *module, const char *event, const c
 #define QUOTE_MAX  200
 #define QUOTE_LIVE 4
 
-static size_t quote_byte(char *out, unsigned char c)
+static size_t
+quote_byte(char *out, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
 
@@ -103,7 +110,8 @@ static size_t quote_byte(char *out, unsigned char c)
 	return 1;
 }
 
-const char *log_quote(const char *s)
+const char *
+log_quote(const char *s)
 {
 	static _Thread_local char ring[QUOTE_LIVE][QUOTE_MAX + 1];
 	static _Thread_local unsigned turn;
@@ -125,7 +133,8 @@ const char *log_quote(const char *s)
 	return out;
 }
 
-bool log_allowed(struct log_limit *l, unsigned per_second)
+bool
+log_allowed(struct log_limit *l, unsigned per_second)
 {
 	int64_t now = clock_mono_ms() / 1000;
 

@@ -26,7 +26,8 @@ struct loop {
 	int batch_len;
 };
 
-struct loop *loop_create(void)
+struct loop *
+loop_create(void)
 {
 	struct loop *l = calloc(1, sizeof(*l));
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = NULL };
@@ -52,7 +53,8 @@ fail_epoll:
 	return NULL;
 }
 
-void loop_destroy(struct loop *l)
+void
+loop_destroy(struct loop *l)
 {
 	if (!l)
 		return;
@@ -63,26 +65,30 @@ void loop_destroy(struct loop *l)
 	free(l);
 }
 
-int loop_fd(const struct loop *l)
+int
+loop_fd(const struct loop *l)
 {
 	return l->epoll_fd;
 }
 
 /* Between turns nobody refreshes the cached time: a nested loop's owner may be anywhere. */
-int64_t loop_now(const struct loop *l)
+int64_t
+loop_now(const struct loop *l)
 {
 	return l->in_turn ? l->now_ms : clock_mono_ms();
 }
 
 /* --- timers: a binary heap, earliest first, each timer knows its place --- */
 
-static void place(struct loop *l, uint32_t i, struct loop_timer *t)
+static void
+place(struct loop *l, uint32_t i, struct loop_timer *t)
 {
 	l->heap[i] = t;
 	t->slot = i + 1;
 }
 
-static void sift_up(struct loop *l, uint32_t i, struct loop_timer *t)
+static void
+sift_up(struct loop *l, uint32_t i, struct loop_timer *t)
 {
 	while (i > 0 && l->heap[(i - 1) / 2]->at_ms > t->at_ms) {
 		place(l, i, l->heap[(i - 1) / 2]);
@@ -91,7 +97,8 @@ static void sift_up(struct loop *l, uint32_t i, struct loop_timer *t)
 	place(l, i, t);
 }
 
-static void sift_down(struct loop *l, uint32_t i, struct loop_timer *t)
+static void
+sift_down(struct loop *l, uint32_t i, struct loop_timer *t)
 {
 	for (;;) {
 		uint32_t child = 2 * i + 1;
@@ -108,7 +115,8 @@ static void sift_down(struct loop *l, uint32_t i, struct loop_timer *t)
 	place(l, i, t);
 }
 
-static void settle(struct loop *l, uint32_t i, struct loop_timer *t)
+static void
+settle(struct loop *l, uint32_t i, struct loop_timer *t)
 {
 	if (i > 0 && l->heap[(i - 1) / 2]->at_ms > t->at_ms)
 		sift_up(l, i, t);
@@ -116,7 +124,8 @@ static void settle(struct loop *l, uint32_t i, struct loop_timer *t)
 		sift_down(l, i, t);
 }
 
-static void arm_timer_fd(struct loop *l)
+static void
+arm_timer_fd(struct loop *l)
 {
 	int64_t at = l->count > 0 ? l->heap[0]->at_ms : INT64_MAX;
 	struct itimerspec its = { 0 };
@@ -132,7 +141,8 @@ static void arm_timer_fd(struct loop *l)
 	l->set_ms = at;
 }
 
-static bool heap_reserve(struct loop *l)
+static bool
+heap_reserve(struct loop *l)
 {
 	uint32_t cap = l->cap ? l->cap * 2 : 64;
 	struct loop_timer **heap;
@@ -147,8 +157,9 @@ static bool heap_reserve(struct loop *l)
 	return true;
 }
 
-bool loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms,
-		    void (*fire)(struct loop_timer *t))
+bool
+loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms,
+	       void (*fire)(struct loop_timer *t))
 {
 	int64_t now = loop_now(l);
 
@@ -167,7 +178,8 @@ bool loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms,
 	return true;
 }
 
-void loop_timer_cancel(struct loop *l, struct loop_timer *t)
+void
+loop_timer_cancel(struct loop *l, struct loop_timer *t)
 {
 	uint32_t i = t->slot;
 	struct loop_timer *last;
@@ -181,7 +193,8 @@ void loop_timer_cancel(struct loop *l, struct loop_timer *t)
 		settle(l, i, last);
 }
 
-static void run_timers(struct loop *l)
+static void
+run_timers(struct loop *l)
 {
 	/* As many as there were: one that arms itself for "now" waits for the next turn. */
 	for (uint32_t left = l->count; left > 0 && l->count > 0; left--) {
@@ -196,13 +209,15 @@ static void run_timers(struct loop *l)
 
 /* --- file descriptors --- */
 
-static bool is_watched(const struct loop_io *io)
+static bool
+is_watched(const struct loop_io *io)
 {
 	return io->fd >= 0 && io->ready;
 }
 
-enum err loop_watch(struct loop *l, struct loop_io *io, int fd, uint32_t events,
-		    void (*ready)(struct loop_io *io, uint32_t events))
+enum err
+loop_watch(struct loop *l, struct loop_io *io, int fd, uint32_t events,
+	   void (*ready)(struct loop_io *io, uint32_t events))
 {
 	struct epoll_event ev = { .events = events, .data.ptr = io };
 
@@ -215,7 +230,8 @@ enum err loop_watch(struct loop *l, struct loop_io *io, int fd, uint32_t events,
 	return ERR_OK;
 }
 
-enum err loop_rewatch(struct loop *l, struct loop_io *io, uint32_t events)
+enum err
+loop_rewatch(struct loop *l, struct loop_io *io, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = io };
 
@@ -225,7 +241,8 @@ enum err loop_rewatch(struct loop *l, struct loop_io *io, uint32_t events)
 	return ERR_OK;
 }
 
-void loop_unwatch(struct loop *l, struct loop_io *io)
+void
+loop_unwatch(struct loop *l, struct loop_io *io)
 {
 	if (!is_watched(io))
 		return;
@@ -239,7 +256,8 @@ void loop_unwatch(struct loop *l, struct loop_io *io)
 	l->watched--;
 }
 
-static void run_ready(struct loop *l)
+static void
+run_ready(struct loop *l)
 {
 	uint64_t expirations;
 
@@ -256,7 +274,8 @@ static void run_ready(struct loop *l)
 	l->batch_len = 0;
 }
 
-void loop_step(struct loop *l, int timeout_ms)
+void
+loop_step(struct loop *l, int timeout_ms)
 {
 	int n;
 
@@ -271,14 +290,16 @@ void loop_step(struct loop *l, int timeout_ms)
 	arm_timer_fd(l);
 }
 
-void loop_run(struct loop *l)
+void
+loop_run(struct loop *l)
 {
 	l->stop = false;
 	while (!l->stop)
 		loop_step(l, -1);
 }
 
-void loop_stop(struct loop *l)
+void
+loop_stop(struct loop *l)
 {
 	l->stop = true;
 }

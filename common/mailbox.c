@@ -31,7 +31,8 @@ struct mailbox {
 	struct cell *cells;
 };
 
-struct mailbox *mailbox_create(size_t slots)
+struct mailbox *
+mailbox_create(size_t slots)
 {
 	struct mailbox *m;
 
@@ -57,7 +58,8 @@ fail_cells:
 	return NULL;
 }
 
-static void ring(struct mailbox *m)
+static void
+ring(struct mailbox *m)
 {
 	uint64_t one = 1;
 
@@ -65,7 +67,8 @@ static void ring(struct mailbox *m)
 	(void)!write(m->event_fd, &one, sizeof(one));
 }
 
-enum err mailbox_post(struct mailbox *m, struct task *t)
+enum err
+mailbox_post(struct mailbox *m, struct task *t)
 {
 	size_t at = atomic_load_explicit(&m->tail, memory_order_relaxed);
 	struct cell *c;
@@ -94,12 +97,14 @@ enum err mailbox_post(struct mailbox *m, struct task *t)
 	return ERR_OK;
 }
 
-bool mailbox_pending(const struct mailbox *m)
+bool
+mailbox_pending(const struct mailbox *m)
 {
 	return atomic_load(&m->cells[m->head & m->mask].turn) == m->head + 1;
 }
 
-static struct task *take(struct mailbox *m)
+static struct task *
+take(struct mailbox *m)
 {
 	struct cell *c = &m->cells[m->head & m->mask];
 	struct task *t;
@@ -114,7 +119,8 @@ static struct task *take(struct mailbox *m)
 
 /* Whoever disarmed has written, or is about to: then the read finds nothing now and the next
  * drain tries again, else the descriptor would stay readable for ever. */
-static void disarm(struct mailbox *m)
+static void
+disarm(struct mailbox *m)
 {
 	uint64_t count;
 
@@ -125,7 +131,8 @@ static void disarm(struct mailbox *m)
 		m->owed -= count;
 }
 
-static void arm(struct mailbox *m)
+static void
+arm(struct mailbox *m)
 {
 	atomic_store(&m->armed, true);
 	m->was_armed = true;
@@ -137,7 +144,8 @@ static void arm(struct mailbox *m)
 	ring(m);
 }
 
-size_t mailbox_drain(struct mailbox *m, size_t max)
+size_t
+mailbox_drain(struct mailbox *m, size_t max)
 {
 	size_t ran = 0, posted;
 	struct task *t;
@@ -154,18 +162,21 @@ size_t mailbox_drain(struct mailbox *m, size_t max)
 	return ran;
 }
 
-int mailbox_fd(const struct mailbox *m)
+int
+mailbox_fd(const struct mailbox *m)
 {
 	return m->event_fd;
 }
 
-static void on_ready(struct loop_io *io, uint32_t events)
+static void
+on_ready(struct loop_io *io, uint32_t events)
 {
 	(void)events;
 	(void)mailbox_drain(container_of(io, struct mailbox, io), 0);
 }
 
-enum err mailbox_attach(struct mailbox *m, struct loop *l)
+enum err
+mailbox_attach(struct mailbox *m, struct loop *l)
 {
 	enum err e = loop_watch(l, &m->io, m->event_fd, EPOLLIN, on_ready);
 
@@ -174,7 +185,8 @@ enum err mailbox_attach(struct mailbox *m, struct loop *l)
 	return e;
 }
 
-void mailbox_detach(struct mailbox *m)
+void
+mailbox_detach(struct mailbox *m)
 {
 	if (!m->loop)
 		return;
@@ -182,7 +194,8 @@ void mailbox_detach(struct mailbox *m)
 	m->loop = NULL;
 }
 
-void mailbox_destroy(struct mailbox *m, void (*drop)(struct task *t))
+void
+mailbox_destroy(struct mailbox *m, void (*drop)(struct task *t))
 {
 	struct task *t;
 

@@ -21,7 +21,8 @@ struct map {
 
 #define MAP_MIN_SIZE 16
 
-static uint64_t hash_of(const struct map *m, const char *key, size_t len)
+static uint64_t
+hash_of(const struct map *m, const char *key, size_t len)
 {
 	unsigned char out[crypto_shorthash_BYTES];
 	uint64_t h;
@@ -32,7 +33,8 @@ static uint64_t hash_of(const struct map *m, const char *key, size_t len)
 	return h;
 }
 
-struct map *map_create(void)
+struct map *
+map_create(void)
 {
 	struct map *m = calloc(1, sizeof(*m));
 
@@ -48,7 +50,8 @@ struct map *map_create(void)
 	return m;
 }
 
-void map_destroy(struct map *m)
+void
+map_destroy(struct map *m)
 {
 	if (!m)
 		return;
@@ -62,13 +65,15 @@ void map_destroy(struct map *m)
 	free(m);
 }
 
-size_t map_count(const struct map *m)
+size_t
+map_count(const struct map *m)
 {
 	return m->count;
 }
 
 /* The link that points to the key's entry, or the one at which its chain ends. */
-static struct entry **link_of(const struct map *m, const char *key, uint64_t hash)
+static struct entry **
+link_of(const struct map *m, const char *key, uint64_t hash)
 {
 	struct entry **at = &m->buckets[hash & (m->size - 1)];
 
@@ -77,7 +82,8 @@ static struct entry **link_of(const struct map *m, const char *key, uint64_t has
 	return at;
 }
 
-void *map_find(const struct map *m, const char *key)
+void *
+map_find(const struct map *m, const char *key)
 {
 	struct entry *e = *link_of(m, key, hash_of(m, key, strlen(key)));
 
@@ -85,7 +91,8 @@ void *map_find(const struct map *m, const char *key)
 }
 
 /* No memory for a wider table is no failure: the chains just get longer. */
-static void grow(struct map *m)
+static void
+grow(struct map *m)
 {
 	struct entry **wider = calloc(m->size * 2, sizeof(struct entry *));
 	size_t mask = m->size * 2 - 1;
@@ -104,7 +111,8 @@ static void grow(struct map *m)
 	m->size = mask + 1;
 }
 
-bool map_put(struct map *m, const char *key, void *value)
+bool
+map_put(struct map *m, const char *key, void *value)
 {
 	size_t len = strlen(key);
 	uint64_t hash = hash_of(m, key, len);
@@ -127,7 +135,8 @@ bool map_put(struct map *m, const char *key, void *value)
 	return true;
 }
 
-void *map_remove(struct map *m, const char *key)
+void *
+map_remove(struct map *m, const char *key)
 {
 	struct entry **at = link_of(m, key, hash_of(m, key, strlen(key)));
 	struct entry *e = *at;
@@ -142,7 +151,8 @@ void *map_remove(struct map *m, const char *key)
 	return value;
 }
 
-void map_each(struct map *m, bool (*fn)(const char *key, void *value, void *arg), void *arg)
+void
+map_each(struct map *m, bool (*fn)(const char *key, void *value, void *arg), void *arg)
 {
 	for (size_t i = 0; i < m->size; i++) {
 		for (struct entry *e = m->buckets[i], *next; e; e = next) {

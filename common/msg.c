@@ -115,7 +115,8 @@ const struct msg_info msg_table[MSG_TYPE_COUNT] = {
 };
 /* clang-format on */
 
-bool msg_type_find(const char *wire, enum msg_type *out)
+bool
+msg_type_find(const char *wire, enum msg_type *out)
 {
 	for (size_t i = 0; wire && i < MSG_TYPE_COUNT; i++) {
 		if (strcmp(msg_table[i].wire, wire) == 0) {
@@ -128,8 +129,9 @@ bool msg_type_find(const char *wire, enum msg_type *out)
 
 /* --- building --- */
 
-static json_t *envelope(const char *key1, const char *val1, const char *key2, const char *val2,
-			const struct jfield *fields, const void *body)
+static json_t *
+envelope(const char *key1, const char *val1, const char *key2, const char *val2,
+	 const struct jfield *fields, const void *body)
 {
 	json_t *msg = json_object();
 	json_t *b = body ? jfield_write(fields, body) : json_object();
@@ -151,19 +153,22 @@ fail:
 	return NULL;
 }
 
-json_t *msg_request(enum msg_type t, const char *id, const void *body)
+json_t *
+msg_request(enum msg_type t, const char *id, const void *body)
 {
 	assert(msg_table[t].kind == MSG_REQUEST && id);
 	return envelope("t", msg_table[t].wire, "id", id, msg_table[t].body, body);
 }
 
-json_t *msg_event(enum msg_type t, const void *body)
+json_t *
+msg_event(enum msg_type t, const void *body)
 {
 	assert(msg_table[t].kind == MSG_EVENT);
 	return envelope("t", msg_table[t].wire, NULL, NULL, msg_table[t].body, body);
 }
 
-json_t *msg_reply(enum msg_type t, const char *re, enum err e, const void *reply)
+json_t *
+msg_reply(enum msg_type t, const char *re, enum err e, const void *reply)
 {
 	assert(msg_table[t].kind == MSG_REQUEST && re);
 	return envelope("re", re, "err", err_name(e), msg_table[t].reply, reply);
@@ -171,21 +176,24 @@ json_t *msg_reply(enum msg_type t, const char *re, enum err e, const void *reply
 
 /* --- opening --- */
 
-static enum err refuse(struct fault *f, const char *where, const char *what)
+static enum err
+refuse(struct fault *f, const char *where, const char *what)
 {
 	fault_set(f, where, "%s", what);
 	return ERR_PROTOCOL;
 }
 
 /* A member that must be a string of 1 to ID_MAX - 1 bytes; NULL if it is not. */
-static const char *token(const json_t *msg, const char *key)
+static const char *
+token(const json_t *msg, const char *key)
 {
 	const char *s = json_string_value(json_object_get(msg, key));
 
 	return s && *s && strlen(s) < ID_MAX ? s : NULL;
 }
 
-static enum err open_reply(const json_t *msg, struct msg_head *h, struct fault *f)
+static enum err
+open_reply(const json_t *msg, struct msg_head *h, struct fault *f)
 {
 	h->is_reply = true;
 	h->id = token(msg, "re");
@@ -198,8 +206,8 @@ static enum err open_reply(const json_t *msg, struct msg_head *h, struct fault *
 	return ERR_OK;
 }
 
-static enum err open_typed(const json_t *msg, enum msg_dir from, struct msg_head *h,
-			   struct fault *f)
+static enum err
+open_typed(const json_t *msg, enum msg_dir from, struct msg_head *h, struct fault *f)
 {
 	const struct msg_info *info;
 
@@ -218,7 +226,8 @@ static enum err open_typed(const json_t *msg, enum msg_dir from, struct msg_head
 	return ERR_OK;
 }
 
-enum err msg_open(const json_t *msg, enum msg_dir from, struct msg_head *out, struct fault *f)
+enum err
+msg_open(const json_t *msg, enum msg_dir from, struct msg_head *out, struct fault *f)
 {
 	const json_t *v = json_object_get(msg, "v"), *body = json_object_get(msg, "body");
 	struct msg_head h = { .body = body };
@@ -237,30 +246,34 @@ enum err msg_open(const json_t *msg, enum msg_dir from, struct msg_head *out, st
 }
 
 /* What is wrong on the link is the other program's fault, not a client's request. */
-static enum err read_fields(const struct jfield *fields, const json_t *body, void *out,
-			    struct fault *f)
+static enum err
+read_fields(const struct jfield *fields, const json_t *body, void *out, struct fault *f)
 {
 	enum err e = jfield_read(fields, body, "/body", out, f);
 
 	return e == ERR_INVALID ? ERR_PROTOCOL : e;
 }
 
-enum err msg_read_body(enum msg_type t, const json_t *body, void *out, struct fault *f)
+enum err
+msg_read_body(enum msg_type t, const json_t *body, void *out, struct fault *f)
 {
 	return read_fields(msg_table[t].body, body, out, f);
 }
 
-enum err msg_read_reply(enum msg_type t, const json_t *body, void *out, struct fault *f)
+enum err
+msg_read_reply(enum msg_type t, const json_t *body, void *out, struct fault *f)
 {
 	return read_fields(msg_table[t].reply, body, out, f);
 }
 
-void msg_finish_body(enum msg_type t, void *body)
+void
+msg_finish_body(enum msg_type t, void *body)
 {
 	jfield_finish(msg_table[t].body, body);
 }
 
-void msg_finish_reply(enum msg_type t, void *reply)
+void
+msg_finish_reply(enum msg_type t, void *reply)
 {
 	jfield_finish(msg_table[t].reply, reply);
 }

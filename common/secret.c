@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool secret_set(struct secret *s, const char *text, size_t len)
+bool
+secret_set(struct secret *s, const char *text, size_t len)
 {
 	char *copy = malloc(len + 1);
 
@@ -19,7 +20,8 @@ bool secret_set(struct secret *s, const char *text, size_t len)
 	return true;
 }
 
-void secret_finish(struct secret *s)
+void
+secret_finish(struct secret *s)
 {
 	if (s->text) {
 		sodium_memzero(s->text, s->len);
@@ -28,7 +30,8 @@ void secret_finish(struct secret *s)
 	*s = (struct secret){ 0 };
 }
 
-bool secret_equal(const struct secret *s, const char *text, size_t len)
+bool
+secret_equal(const struct secret *s, const char *text, size_t len)
 {
 	if (!s || !s->text || !text || s->len != len)
 		return false;

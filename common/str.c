@@ -6,7 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-bool str_copy(char *dst, size_t size, const char *src)
+bool
+str_copy(char *dst, size_t size, const char *src)
 {
 	size_t len;
 
@@ -24,7 +25,8 @@ bool str_copy(char *dst, size_t size, const char *src)
 	return true;
 }
 
-bool str_print(char *dst, size_t size, const char *fmt, ...)
+bool
+str_print(char *dst, size_t size, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
@@ -37,36 +39,42 @@ bool str_print(char *dst, size_t size, const char *fmt, ...)
 	return n >= 0 && (size_t)n < size;
 }
 
-bool str_eq(const char *a, const char *b)
+bool
+str_eq(const char *a, const char *b)
 {
 	if (!a || !b)
 		return a == b;
 	return strcmp(a, b) == 0;
 }
 
-bool str_eq_nocase(const char *a, const char *b)
+bool
+str_eq_nocase(const char *a, const char *b)
 {
 	if (!a || !b)
 		return a == b;
 	return strcasecmp(a, b) == 0;
 }
 
-bool str_starts(const char *s, const char *prefix)
+bool
+str_starts(const char *s, const char *prefix)
 {
 	return s && prefix && strncmp(s, prefix, strlen(prefix)) == 0;
 }
 
-bool str_starts_nocase(const char *s, const char *prefix)
+bool
+str_starts_nocase(const char *s, const char *prefix)
 {
 	return s && prefix && strncasecmp(s, prefix, strlen(prefix)) == 0;
 }
 
-static bool is_digit(char c)
+static bool
+is_digit(char c)
 {
 	return c >= '0' && c <= '9';
 }
 
-bool str_to_int64(const char *s, int64_t min, int64_t max, int64_t *out)
+bool
+str_to_int64(const char *s, int64_t min, int64_t max, int64_t *out)
 {
 	long long v;
 	char *end;
@@ -87,7 +95,8 @@ bool str_to_int64(const char *s, int64_t min, int64_t max, int64_t *out)
 }
 
 /* Length of the sequence that starts with c, 0 if none does; *min: smallest code point allowed. */
-static size_t utf8_len(unsigned char c, uint32_t *min, uint32_t *cp)
+static size_t
+utf8_len(unsigned char c, uint32_t *min, uint32_t *cp)
 {
 	if (c < 0x80) {
 		*min = 1; /* no NUL */
@@ -112,7 +121,8 @@ static size_t utf8_len(unsigned char c, uint32_t *min, uint32_t *cp)
 	return 0;
 }
 
-bool str_is_utf8(const char *s, size_t len)
+bool
+str_is_utf8(const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
@@ -134,7 +144,8 @@ bool str_is_utf8(const char *s, size_t len)
 	return true;
 }
 
-bool str_has_control(const char *s)
+bool
+str_has_control(const char *s)
 {
 	for (; s && *s; s++) {
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
@@ -146,19 +157,22 @@ bool str_has_control(const char *s)
 /* What data points to while nothing is allocated: never written. */
 static char no_text[1];
 
-void buf_init(struct buf *b, size_t max)
+void
+buf_init(struct buf *b, size_t max)
 {
 	*b = (struct buf){ .data = no_text, .max = max };
 }
 
-void buf_finish(struct buf *b)
+void
+buf_finish(struct buf *b)
 {
 	if (b->cap > 0)
 		free(b->data);
 	buf_init(b, b->max);
 }
 
-void buf_reset(struct buf *b)
+void
+buf_reset(struct buf *b)
 {
 	b->len = 0;
 	b->failed = false;
@@ -167,7 +181,8 @@ void buf_reset(struct buf *b)
 }
 
 /* Room for extra more bytes and the NUL. */
-static bool reserve(struct buf *b, size_t extra)
+static bool
+reserve(struct buf *b, size_t extra)
 {
 	size_t need, cap;
 	char *data;
@@ -194,7 +209,8 @@ fail:
 	return false;
 }
 
-void buf_add(struct buf *b, const void *data, size_t len)
+void
+buf_add(struct buf *b, const void *data, size_t len)
 {
 	if (!reserve(b, len))
 		return;
@@ -204,12 +220,14 @@ void buf_add(struct buf *b, const void *data, size_t len)
 	b->data[b->len] = '\0';
 }
 
-void buf_add_str(struct buf *b, const char *s)
+void
+buf_add_str(struct buf *b, const char *s)
 {
 	buf_add(b, s, s ? strlen(s) : 0);
 }
 
-void buf_printf(struct buf *b, const char *fmt, ...)
+void
+buf_printf(struct buf *b, const char *fmt, ...)
 {
 	va_list ap;
 	int n;
@@ -229,7 +247,8 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 	b->len += (size_t)n;
 }
 
-char *buf_take(struct buf *b)
+char *
+buf_take(struct buf *b)
 {
 	char *text = NULL;
 
