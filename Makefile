@@ -5,7 +5,9 @@
 comma := ,
 SAN   ?=
 O     ?= build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
-CC    ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 
 VERSION := 0.1.0
 
