@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "sip-worker/outbox.h"
+#include "tests/fakes/tmpdir.h"
 
 /* --- the scripted api-server --- */
 
@@ -203,8 +204,7 @@ static int
 setup(void **state)
 {
 	(void)state;
-	str_copy(dir, sizeof(dir), "/tmp/handback-outbox-XXXXXX");
-	assert_non_null(mkdtemp(dir));
+	tmpdir_make(dir, sizeof(dir));
 	str_print(socket_path, sizeof(socket_path), "%s/control.sock", dir);
 	memset(&cfg, 0, sizeof(cfg));
 	cfg.control.socket = socket_path;
@@ -221,21 +221,12 @@ setup(void **state)
 static int
 teardown(void **state)
 {
-	char cmd[128];
-
 	(void)state;
 	close_worker();
 	close_server();
 	loop_destroy(loop);
-	for (int i = 0; i < 20; i++) {
-		str_print(cmd, sizeof(cmd), "%s/w1/%d.json", dir, i);
-		unlink(cmd);
-	}
-	str_print(cmd, sizeof(cmd), "%s/w1/lock", dir);
-	unlink(cmd);
-	str_print(cmd, sizeof(cmd), "%s/w1", dir);
-	rmdir(cmd);
-	return rmdir(dir);
+	tmpdir_remove(dir);
+	return 0;
 }
 
 static void
