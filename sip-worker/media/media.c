@@ -1,0 +1,500 @@
+/* media.c - the engine as others see it: slots, ports, commands. */
+#include "sip-worker/media/media.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/id.h"
+#include "common/log.h"
+#include "sip-worker/media/engine.h"
+
+#define UPDATE_TRIES 10000
+
+static media_id
+id_of(const struct media_session *s)
+{
+	return (uint64_t)s->generation << 32 | s->index;
+}
+
+/* Any thread: the slot, whatever lives there now. */
+static struct media_session *
+slot_of(const struct media *m, media_id id)
+{
+	size_t index = (uint32_t)id;
+	struct media_session *slab;
+
+	if (id >> 32 == 0 || index >= atomic_load(&m->slots))
+		return NULL;
+	slab = atomic_load_explicit(&m->slabs[index / SLAB], memory_order_acquire);
+	return &slab[index % SLAB];
+}
+
+static bool
+is_alive(const struct media_session *s, media_id id)
+{
+	return atomic_load(&s->ctl) >> 32 == id >> 32;
+}
+
+static void
+kick(struct media_session *s)
+{
+	enum err e;
+
+	if (atomic_exchange(&s->kicked, true))
+		return;
+	/* The thread's mailbox has a place for every slot. */
+	e = mailbox_post(s->thread->mailbox, &s->kick);
+	assert(e == ERR_OK);
+	ignore_err(e);
+}
+
+static void
+command(struct media *m, media_id id, uint32_t set, uint32_t clear)
+{
+	struct media_session *s = slot_of(m, id);
+	uint64_t old, new;
+
+	if (!s)
+		return;
+	old = atomic_load(&s->ctl);
+	do {
+		if (old >> 32 != id >> 32)
+			return;
+		new = (old | set) & ~(uint64_t)clear;
+	} while (!atomic_compare_exchange_weak(&s->ctl, &old, new));
+	kick(s);
+}
+
+void
+media_start(struct media *m, media_id id)
+{
+	command(m, id, CTL_START, 0);
+}
+
+void
+media_loopback(struct media *m, media_id id, bool on)
+{
+	command(m, id, on ? CTL_LOOP : 0, on ? 0 : CTL_LOOP);
+}
+
+void
+media_close(struct media *m, media_id id)
+{
+	command(m, id, CTL_CLOSE, 0);
+}
+
+static struct update *
+update_take(struct media_session *s)
+{
+	/* Each is held for the time of a copy, so that waiting is a matter of microseconds. */
+	for (int i = 0; i < UPDATE_TRIES; i++) {
+		unsigned free = atomic_load(&s->updates_free);
+
+		while (free) {
+			unsigned bit = free & -free;
+
+			if (atomic_compare_exchange_weak(&s->updates_free, &free, free & ~bit))
+				return &s->updates[__builtin_ctz(bit)];
+		}
+		sched_yield();
+	}
+	return NULL;
+}
+
+void
+media_update(struct media *m, media_id id, const struct media_remote *remote)
+{
+	struct media_session *s = slot_of(m, id);
+	struct update *u, *old;
+
+	if (!s || !is_alive(s, id))
+		return;
+	u = update_take(s);
+	if (!u) {
+		log_warn("media", "update_lost", "session=%llx", (unsigned long long)id);
+		return;
+	}
+	*u = (struct update){ .generation = (uint32_t)(id >> 32), .remote = *remote };
+	old = atomic_exchange(&s->pending, u);
+	if (old) /* not seen yet: the newer one says it all */
+		atomic_fetch_or(&s->updates_free, 1u << (old - s->updates));
+	kick(s);
+}
+
+enum err
+media_play(struct media *m, media_id id, struct clip *clip, uint32_t play)
+{
+	struct media_session *s = slot_of(m, id);
+	struct playlist_item item = { .generation = (uint32_t)(id >> 32), .play = play };
+
+	if (!s || !is_alive(s, id))
+		return ERR_NOT_FOUND;
+	item.clip = clip_ref(clip);
+	if (playlist_put(&s->list, &item))
+		return ERR_OK;
+	clip_unref(clip);
+	return ERR_BUSY;
+}
+
+void
+media_stop_playing(struct media *m, media_id id)
+{
+	struct media_session *s = slot_of(m, id);
+	uint64_t old, new;
+
+	if (!s || !is_alive(s, id))
+		return;
+	old = atomic_load(&s->stop);
+	do {
+		if (old >> 32 != id >> 32)
+			return;
+		new = id >> 32 << 32 | playlist_end(&s->list);
+	} while (!atomic_compare_exchange_weak(&s->stop, &old, new));
+}
+
+/* --- control --- */
+
+static void
+slot_init(struct media_session *s, struct media *m, uint32_t index)
+{
+	s->media = m;
+	s->index = index;
+	s->thread = &m->threads[index % m->thread_count];
+	s->kick.run = session_kick;
+	s->notify.run = notify_run;
+	s->state = SESSION_FREE;
+	playlist_init(&s->list);
+	atomic_init(&s->updates_free, (1u << UPDATES) - 1);
+	list_append(&s->thread->free, &s->free);
+}
+
+static void
+slab_destroy(struct media_session *slab)
+{
+	for (int i = 0; slab && i < SLAB; i++)
+		dsp_destroy(slab[i].dsp);
+	free(slab);
+}
+
+static enum err
+slab_add(struct media *m)
+{
+	size_t slots = atomic_load(&m->slots);
+	struct media_session *slab;
+
+	if (slots + SLAB > m->slots_max)
+		return ERR_BUSY;
+	slab = calloc(SLAB, sizeof(*slab));
+	if (!slab)
+		return ERR_NOMEM;
+	for (int i = 0; i < SLAB; i++) {
+		slab[i].dsp = dsp_create();
+		if (!slab[i].dsp) {
+			slab_destroy(slab);
+			return ERR_NOMEM;
+		}
+	}
+	for (int i = 0; i < SLAB; i++)
+		slot_init(&slab[i], m, (uint32_t)(slots + (size_t)i));
+	atomic_store_explicit(&m->slabs[slots / SLAB], slab, memory_order_release);
+	atomic_store(&m->slots, slots + SLAB);
+	return ERR_OK;
+}
+
+/* A free slot of the thread with the fewest sessions. */
+static enum err
+slot_take(struct media *m, struct media_session **out)
+{
+	struct media_thread *best = NULL;
+	enum err e;
+
+	for (int round = 0; round < 2 && !best; round++) {
+		for (unsigned i = 0; i < m->thread_count; i++) {
+			struct media_thread *t = &m->threads[i];
+
+			if (!list_empty(&t->free) && (!best || t->open < best->open))
+				best = t;
+		}
+		if (best || round > 0)
+			break;
+		e = slab_add(m);
+		if (e != ERR_OK)
+			return e;
+	}
+	if (!best)
+		return ERR_BUSY;
+	*out = container_of(list_pop(&best->free), struct media_session, free);
+	best->open++;
+	return ERR_OK;
+}
+
+static void
+slot_give(struct media_session *s)
+{
+	s->state = SESSION_FREE;
+	s->thread->open--;
+	list_append(&s->thread->free, &s->free);
+}
+
+static const struct addr *
+address_of(const struct addr_list *list, int family)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (addr_family(&list->items[i]) == family)
+			return &list->items[i];
+	return NULL;
+}
+
+static void
+count_ports(struct media *m)
+{
+	int64_t n = 0;
+
+	for (int i = 0; i < FAMILIES; i++)
+		n += (int64_t)ports_free(m->ports[i]);
+	atomic_store(&m->ports_free, n);
+}
+
+static void
+session_random(struct media_session *s)
+{
+	struct {
+		uint64_t name;
+		uint32_t ssrc, ts, more;
+		uint16_t seq;
+	} r;
+
+	id_random(&r, sizeof(r));
+	s->ssrc = r.ssrc;
+	s->ts_offset = r.ts;
+	s->random = r.more;
+	s->seq = r.seq & 0x7fff; /* the first turn-over is far away: clear for SRTP's receivers */
+	id_hex(s->cname, &r.name, sizeof(r.name));
+}
+
+/* Everything a session may have left behind.  What commands of any thread touch stays: the list,
+ * the updates, the flags of tasks. */
+static void
+session_clear(struct media_session *s)
+{
+	memset(&s->clip, 0,
+	       offsetof(struct media_session, list) - offsetof(struct media_session, clip));
+	memset(&s->latch, 0,
+	       offsetof(struct media_session, jitter) - offsetof(struct media_session, latch));
+	s->running = s->sending = s->connected = s->listening = s->inband = false;
+	s->talking = s->concealing = false;
+	s->next_ts = 0;
+	s->next_slow = 0;
+	s->round_trip_us = -1;
+}
+
+static void
+session_set(struct media_session *s, const struct media_open *o)
+{
+	session_clear(s);
+	session_random(s);
+	s->owner = o->owner;
+	s->remote = o->remote;
+	s->latch.nat = o->nat;
+	s->latch.signalling = o->signalling;
+	s->latch.allow = o->allow;
+	s->codec = (uint8_t)o->remote.codec;
+	s->state = SESSION_OPEN;
+	s->generation++;
+	atomic_store(&s->closed, false);
+	atomic_store(&s->stop, (uint64_t)s->generation << 32 | playlist_end(&s->list));
+	atomic_store(&s->ctl, (uint64_t)s->generation << 32);
+}
+
+static void
+local_tell(const struct media *m, const struct media_session *s, int family,
+	   struct media_local *local)
+{
+	const struct addr *public = address_of(&m->cfg->media.public_address, family);
+
+	local->rtp = public ? *public : s->local;
+	local->rtcp = local->rtp;
+	addr_set_port(&local->rtp, s->port);
+	addr_set_port(&local->rtcp, (uint16_t)(s->port + 1));
+}
+
+enum err
+media_open(struct media *m, const struct media_open *o, struct media_local *local, media_id *out)
+{
+	const struct addr *ip = address_of(&m->cfg->media.address, o->family);
+	struct media_session *s;
+	enum err e;
+
+	if (!ip)
+		return ERR_UNSUPPORTED;
+	e = slot_take(m, &s);
+	if (e != ERR_OK)
+		return e;
+	s->family_index = o->family == AF_INET6;
+	e = ports_open(m->ports[s->family_index], ip, clock_mono_ms(), s->fd, &s->port);
+	count_ports(m);
+	if (e != ERR_OK) {
+		slot_give(s);
+		return e;
+	}
+	s->local = *ip;
+	addr_set_port(&s->local, s->port);
+	session_set(s, o);
+	local_tell(m, s, o->family, local);
+	atomic_fetch_add(&m->sessions, 1);
+	*out = id_of(s);
+	return ERR_OK;
+}
+
+/* The media thread is done with it: clips that came too late, sockets, port. */
+void
+slot_release(struct media_session *s)
+{
+	struct media *m = s->media;
+	struct playlist_item item;
+
+	while (playlist_take(&s->list, &item))
+		clip_unref(item.clip);
+	ports_close(m->ports[s->family_index], s->fd, s->port, clock_mono_ms());
+	count_ports(m);
+	atomic_fetch_sub(&m->sessions, 1);
+	slot_give(s);
+}
+
+void
+media_set_ports(struct media *m, uint16_t first, uint16_t last)
+{
+	for (int i = 0; i < FAMILIES; i++)
+		if (ports_set(m->ports[i], first, last) != ERR_OK)
+			log_err("media", "ports", "error=\"out of memory\" first=%u last=%u", first,
+				last);
+	count_ports(m);
+	log_info("media", "ports", "first=%u last=%u free=%lld", first, last,
+		 (long long)atomic_load(&m->ports_free));
+}
+
+static size_t
+slots_wanted(const struct config *cfg)
+{
+	/* Beside the calls: those that are ending, and return legs. */
+	size_t n = 2 * (size_t)cfg->worker.max_calls + SLAB;
+
+	return (n + SLAB - 1) / SLAB * SLAB;
+}
+
+static unsigned
+threads_wanted(const struct config *cfg)
+{
+	long n = cfg->media.threads > 0 ? (long)cfg->media.threads : sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : (unsigned)n;
+}
+
+static bool
+media_alloc(struct media *m)
+{
+	m->threads = calloc(m->thread_count, sizeof(*m->threads));
+	m->slabs = calloc(m->slots_max / SLAB, sizeof(*m->slabs));
+	if (!m->threads || !m->slabs)
+		return false;
+	for (int i = 0; i < FAMILIES; i++) {
+		m->ports[i] = ports_create();
+		if (!m->ports[i] || ports_set(m->ports[i], m->cfg->media.port_first,
+					      m->cfg->media.port_last) != ERR_OK)
+			return false;
+	}
+	count_ports(m);
+	return true;
+}
+
+struct media *
+media_create(const struct config *cfg, struct mailbox *events, const struct media_ops *ops,
+	     void *app, struct fault *f)
+{
+	struct media *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		goto fail;
+	*m = (struct media){
+		.cfg = cfg,
+		.events = events,
+		.ops = ops,
+		.app = app,
+		.thread_count = threads_wanted(cfg),
+		.slots_max = slots_wanted(cfg),
+		.timeout_ticks = cfg->media.timeout_ms / (TICK_NS / 1000000),
+		.latch_ms = cfg->media.latch_ms,
+	};
+	if (!media_alloc(m))
+		goto fail;
+	for (unsigned i = 0; i < m->thread_count; i++)
+		if (thread_start(&m->threads[i], m, m->slots_max) != ERR_OK)
+			goto fail;
+	return m;
+fail:
+	fault_set(f, "media", "cannot start: out of memory, threads or descriptors");
+	media_destroy(m);
+	return NULL;
+}
+
+static void
+session_discard(struct media_session *s)
+{
+	struct playlist_item item;
+
+	clip_unref(s->clip);
+	while (playlist_take(&s->list, &item))
+		clip_unref(item.clip);
+	for (unsigned head = atomic_load(&s->events.head); head != atomic_load(&s->events.tail);
+	     head++)
+		clip_unref(s->events.items[head % EVENTS].clip);
+	close(s->fd[0]);
+	close(s->fd[1]);
+}
+
+void
+media_destroy(struct media *m)
+{
+	if (!m)
+		return;
+	m->ending = true;
+	for (unsigned i = 0; m->threads && i < m->thread_count; i++)
+		thread_stop(&m->threads[i]);
+	/* Tasks of ours in the mailbox live in slots. */
+	while (atomic_load(&m->notes) > 0 && mailbox_drain(m->events, 0) > 0)
+		;
+	for (size_t i = 0; m->slabs && i < m->slots_max / SLAB; i++) {
+		struct media_session *slab = atomic_load(&m->slabs[i]);
+
+		for (int k = 0; slab && k < SLAB; k++)
+			if (slab[k].state != SESSION_FREE)
+				session_discard(&slab[k]);
+		slab_destroy(slab);
+	}
+	for (int i = 0; i < FAMILIES; i++)
+		ports_destroy(m->ports[i]);
+	free(m->slabs);
+	free(m->threads);
+	free(m);
+}
+
+void
+media_totals(const struct media *m, struct media_totals *out)
+{
+	struct media_totals sum = { .sessions = atomic_load(&m->sessions),
+				    .ports_free = atomic_load(&m->ports_free) };
+
+	for (unsigned i = 0; i < m->thread_count; i++) {
+		const struct media_counters *c = &m->threads[i].counters;
+
+		sum.packets_sent += atomic_load(&c->packets_sent);
+		sum.packets_received += atomic_load(&c->packets_received);
+		sum.late_ticks += atomic_load(&c->late_ticks);
+		sum.bad_source += atomic_load(&c->bad_source);
+		sum.malformed += atomic_load(&c->malformed);
+	}
+	*out = sum;
+}
