@@ -1,0 +1,454 @@
+/* The engine with real sockets on 127.0.0.x: everything through media.h. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/id.h"
+#include "sip-worker/media/media.h"
+#include "sip-worker/media/rtp.h"
+
+#define PORT_FIRST 36000
+#define PORT_LAST  36199
+#define LOG_MAX    64
+
+struct note {
+	char kind; /* f d p t l c */
+	uint64_t owner;
+	char digit;
+	uint32_t play;
+	enum media_stop_how how;
+	int ms;
+	struct addr addr;
+	struct media_stats stats;
+};
+
+struct bench {
+	struct config cfg;
+	struct addr address[2];
+	struct mailbox *box;
+	struct media *m;
+	struct note notes[LOG_MAX];
+	size_t count;
+};
+
+static struct note *
+note_add(void *app, char kind, uint64_t owner)
+{
+	struct bench *b = app;
+	struct note *n;
+
+	assert_true(b->count < LOG_MAX);
+	n = &b->notes[b->count++];
+	*n = (struct note){ .kind = kind, .owner = owner };
+	return n;
+}
+
+static void
+on_first(void *app, uint64_t owner, const struct addr *from)
+{
+	note_add(app, 'f', owner)->addr = *from;
+}
+
+static void
+on_digit(void *app, uint64_t owner, char digit, int ms, const char *source)
+{
+	struct note *n = note_add(app, 'd', owner);
+
+	n->digit = digit;
+	n->ms = ms;
+	n->how = strcmp(source, "inband") == 0;
+}
+
+static void
+on_played(void *app, uint64_t owner, uint32_t play, enum media_stop_how how, int ms)
+{
+	struct note *n = note_add(app, 'p', owner);
+
+	n->play = play;
+	n->how = how;
+	n->ms = ms;
+}
+
+static void
+on_timeout(void *app, uint64_t owner)
+{
+	note_add(app, 't', owner);
+}
+
+static void
+on_latched(void *app, uint64_t owner, const struct addr *to)
+{
+	note_add(app, 'l', owner)->addr = *to;
+}
+
+static void
+on_closed(void *app, uint64_t owner, const struct media_stats *stats)
+{
+	note_add(app, 'c', owner)->stats = *stats;
+}
+
+static const struct media_ops ops = { on_first,   on_digit,   on_played,
+				      on_timeout, on_latched, on_closed };
+
+static int
+setup(void **state)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	struct fault f;
+
+	assert_non_null(b);
+	assert_true(id_init());
+	assert_true(addr_parse("127.0.0.1", 0, &b->address[0]));
+	assert_true(addr_parse("::1", 0, &b->address[1]));
+	b->cfg.media.address.items = b->address;
+	b->cfg.media.address.count = 2;
+	b->cfg.media.port_first = PORT_FIRST;
+	b->cfg.media.port_last = PORT_LAST;
+	b->cfg.media.timeout_ms = 400;
+	b->cfg.media.latch_ms = 1000;
+	b->cfg.media.threads = 2;
+	b->cfg.worker.max_calls = 100;
+	b->box = mailbox_create(256);
+	assert_non_null(b->box);
+	b->m = media_create(&b->cfg, b->box, &ops, b, &f);
+	assert_non_null(b->m);
+	*state = b;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct bench *b = *state;
+
+	media_destroy(b->m);
+	mailbox_destroy(b->box, NULL);
+	free(b);
+	return 0;
+}
+
+/* A caller's phone: one socket. */
+struct phone {
+	int fd;
+	struct addr addr, to;
+	uint16_t seq;
+	uint32_t ts, ssrc;
+};
+
+static void
+phone_open(struct phone *p, const char *host)
+{
+	socklen_t len = sizeof(p->addr);
+
+	*p = (struct phone){ .ssrc = 0x1234, .seq = 65530, .ts = 0xfffffc00 };
+	assert_true(addr_parse(host, 0, &p->addr));
+	p->fd = socket(addr_family(&p->addr), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_true(p->fd >= 0);
+	assert_int_equal(bind(p->fd, &p->addr.sa, addr_len(&p->addr)), 0);
+	assert_int_equal(getsockname(p->fd, &p->addr.sa, &len), 0);
+}
+
+static void
+phone_send(struct phone *p, uint8_t pt, bool marker, uint32_t ts, const void *data, size_t len)
+{
+	uint8_t buf[1500];
+	struct rtp_packet h = {
+		.pt = pt, .marker = marker, .seq = p->seq++, .ts = ts, .ssrc = p->ssrc
+	};
+
+	rtp_write(buf, &h);
+	memcpy(buf + RTP_HEADER, data, len);
+	sendto(p->fd, buf, RTP_HEADER + len, 0, &p->to.sa, addr_len(&p->to));
+}
+
+static void
+phone_talk(struct phone *p, uint8_t byte)
+{
+	uint8_t data[160];
+
+	memset(data, byte, sizeof(data));
+	phone_send(p, 0, false, p->ts, data, sizeof(data));
+	p->ts += 160;
+}
+
+/* Next packet within timeout_ms; its payload goes to data (1500). */
+static bool
+phone_recv(struct phone *p, struct rtp_packet *out, uint8_t *data, int timeout_ms)
+{
+	static uint8_t buf[1500];
+	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
+	ssize_t n;
+
+	if (poll(&pfd, 1, timeout_ms) <= 0)
+		return false;
+	n = recv(p->fd, buf, sizeof(buf), 0);
+	if (n < 0 || !rtp_read(buf, (size_t)n, out))
+		return false;
+	memcpy(data, out->payload, out->len);
+	out->payload = data;
+	return true;
+}
+
+static const struct note *
+note_find(const struct bench *b, char kind)
+{
+	for (size_t i = 0; i < b->count; i++)
+		if (b->notes[i].kind == kind)
+			return &b->notes[i];
+	return NULL;
+}
+
+static size_t
+note_count(const struct bench *b, char kind)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->count; i++)
+		n += b->notes[i].kind == kind;
+	return n;
+}
+
+/* Runs events until `count` of that kind are there. */
+static const struct note *
+wait_notes(struct bench *b, char kind, size_t count, int ms)
+{
+	int64_t end = clock_mono_ms() + ms;
+	struct pollfd pfd = { .fd = mailbox_fd(b->box), .events = POLLIN };
+
+	while (note_count(b, kind) < count && clock_mono_ms() < end) {
+		if (mailbox_drain(b->box, 0) == 0)
+			poll(&pfd, 1, 10);
+	}
+	return note_count(b, kind) >= count ? note_find(b, kind) : NULL;
+}
+
+static struct media_open
+open_for(const struct phone *p)
+{
+	struct media_open o = { .family = addr_family(&p->addr), .owner = 7 };
+
+	o.remote = (struct media_remote){ .rtp = p->addr,
+					  .rtcp = p->addr,
+					  .rtcp_mux = true,
+					  .codec = CODEC_PCMU,
+					  .payload_type = 0,
+					  .dtmf_payload_type = 101,
+					  .ptime_ms = 20,
+					  .direction = MEDIA_SENDRECV };
+	o.signalling = p->addr;
+	return o;
+}
+
+static media_id
+start(struct bench *b, struct phone *p, const struct media_open *o)
+{
+	struct media_local local;
+	media_id id;
+
+	assert_int_equal(media_open(b->m, o, &local, &id), ERR_OK);
+	assert_int_not_equal(id, 0);
+	assert_int_equal(addr_port(&local.rtp) % 2, 0);
+	assert_int_equal(addr_port(&local.rtcp), addr_port(&local.rtp) + 1);
+	p->to = local.rtp;
+	media_start(b->m, id);
+	return id;
+}
+
+static const struct media_stats *
+finish(struct bench *b, struct phone *p, media_id id)
+{
+	const struct note *n;
+
+	media_close(b->m, id);
+	n = wait_notes(b, 'c', 1, 1000);
+	assert_non_null(n);
+	assert_ptr_equal(n, &b->notes[b->count - 1]);
+	close(p->fd);
+	return &n->stats;
+}
+
+static void
+test_silence(void **state)
+{
+	struct bench *b = *state;
+	struct phone p;
+	struct media_open o;
+	struct rtp_packet h, last = { 0 };
+	uint8_t data[1500];
+	media_id id;
+
+	phone_open(&p, "127.0.0.2");
+	o = open_for(&p);
+	id = start(b, &p, &o);
+	for (int i = 0; i < 10; i++) {
+		assert_true(phone_recv(&p, &h, data, 200));
+		assert_int_equal(h.pt, 0);
+		assert_int_equal(h.len, 160);
+		assert_int_equal(h.marker, i == 0);
+		for (size_t k = 0; k < h.len; k++)
+			assert_int_equal(data[k], 0xff);
+		if (i > 0) {
+			assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+			assert_int_equal(h.ts, last.ts + 160);
+			assert_int_equal(h.ssrc, last.ssrc);
+		} else {
+			assert_true(h.seq < 0x8000);
+		}
+		last = h;
+	}
+	assert_true(finish(b, &p, id)->packets_sent >= 10);
+}
+
+static struct clip *
+tone(size_t samples)
+{
+	int16_t pcm[16000];
+	struct clip *c;
+
+	for (size_t i = 0; i < samples; i++)
+		pcm[i] = 8000;
+	c = clip_create(pcm, samples);
+	assert_non_null(c);
+	return c;
+}
+
+static void
+test_play(void **state)
+{
+	struct bench *b = *state;
+	struct phone p;
+	struct media_open o;
+	struct rtp_packet h;
+	uint8_t data[1500];
+	struct clip *c = tone(400);
+	size_t loud = 0;
+	media_id id;
+	const struct note *n;
+
+	phone_open(&p, "127.0.0.2");
+	o = open_for(&p);
+	id = start(b, &p, &o);
+	/* 50 ms and 50 ms: five packets without a hole. */
+	assert_int_equal(media_play(b->m, id, c, 11), ERR_OK);
+	assert_int_equal(media_play(b->m, id, c, 12), ERR_OK);
+	for (int i = 0; i < 9; i++) {
+		assert_true(phone_recv(&p, &h, data, 200));
+		for (size_t k = 0; k < h.len; k++)
+			loud += data[k] == c->law[CODEC_PCMU][0];
+	}
+	assert_int_equal(loud, 800);
+	assert_non_null(n = wait_notes(b, 'p', 2, 500));
+	assert_int_equal(n[0].play, 11);
+	assert_int_equal(n[0].how, MEDIA_PLAYED);
+	assert_int_equal(n[0].ms, 50);
+	assert_int_equal(n[1].play, 12);
+	clip_unref(c);
+	finish(b, &p, id);
+}
+
+static void
+test_stop(void **state)
+{
+	struct bench *b = *state;
+	struct phone p;
+	struct media_open o;
+	struct rtp_packet h;
+	uint8_t data[1500];
+	struct clip *c = tone(16000);
+	media_id id;
+	const struct note *n;
+	int64_t asked;
+	size_t plays = 0;
+
+	phone_open(&p, "127.0.0.2");
+	o = open_for(&p);
+	id = start(b, &p, &o);
+	while (media_play(b->m, id, c, (uint32_t)plays) == ERR_OK)
+		plays++;
+	assert_in_range(plays, 16, 17);
+	do
+		assert_true(phone_recv(&p, &h, data, 200));
+	while (data[0] == 0xff);
+	media_stop_playing(b->m, id);
+	asked = clock_mono_ms();
+	/* What is put after the stop is played. */
+	assert_non_null(wait_notes(b, 'p', plays, 500));
+	do
+		assert_true(phone_recv(&p, &h, data, 200));
+	while (data[0] != 0xff);
+	assert_in_range(clock_mono_ms() - asked, 0, 40);
+	assert_int_equal(media_play(b->m, id, c, 99), ERR_OK);
+	do
+		assert_true(phone_recv(&p, &h, data, 200));
+	while (data[0] == 0xff);
+	n = note_find(b, 'p');
+	for (size_t i = 0; i < plays; i++) {
+		assert_int_equal(n[i].play, i);
+		assert_int_equal(n[i].how, MEDIA_CUT);
+		assert_true(i > 0 ? n[i].ms == 0 : n[i].ms > 0);
+	}
+	finish(b, &p, id);
+	assert_int_equal(note_count(b, 'p'), plays + 1);
+	assert_int_equal(atomic_load(&c->refs), 1);
+	clip_unref(c);
+}
+
+static void
+test_digits(void **state)
+{
+	struct bench *b = *state;
+	struct phone p;
+	struct media_open o;
+	media_id id;
+	const struct note *n;
+
+	phone_open(&p, "127.0.0.2");
+	o = open_for(&p);
+	id = start(b, &p, &o);
+	phone_talk(&p, 0xff);
+	for (int press = 0; press < 3; press++) {
+		uint8_t e[4] = { (uint8_t)(press == 2 ? 11 : 5), 10, 0, 0 };
+
+		for (int i = 1; i <= 6; i++) {
+			e[1] = i > 3 ? 0x8a : 10;
+			e[3] = (uint8_t)(i > 3 ? 160 : i * 40);
+			phone_send(&p, 101, i == 1, p.ts, e, 4);
+		}
+		p.ts += 800;
+	}
+	assert_non_null(wait_notes(b, 'd', 3, 500));
+	assert_null(wait_notes(b, 'd', 4, 100));
+	n = note_find(b, 'f');
+	assert_non_null(n);
+	assert_true(addr_equal(&n->addr, &p.addr));
+	n = note_find(b, 'd');
+	assert_int_equal(n[0].digit, '5');
+	assert_int_equal(n[1].digit, '5');
+	assert_int_equal(n[2].digit, '#');
+	assert_int_equal(n[0].how, 0);
+	assert_int_equal(finish(b, &p, id)->packets_received, 19);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_silence, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_play, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_digits, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
