@@ -14,30 +14,46 @@
 #include "common/id.h"
 #include "common/msg.h"
 
-enum transfer_status { TRANSFER_ACTIVE, TRANSFER_ONGOING, TRANSFER_COMPLETED, TRANSFER_EXPIRED, TRANSFER_STATUS_COUNT };
+enum transfer_status {
+	TRANSFER_ACTIVE,
+	TRANSFER_ONGOING,
+	TRANSFER_COMPLETED,
+	TRANSFER_EXPIRED,
+	TRANSFER_STATUS_COUNT
+};
 extern const char *const transfer_status_names[]; /* "ACTIVE", … NULL */
 
-enum transfer_event { TRANSFER_EV_CLAIM, TRANSFER_EV_RELEASE, TRANSFER_EV_COMPLETE, TRANSFER_EV_EXPIRE, TRANSFER_EVENT_COUNT };
+enum transfer_event {
+	TRANSFER_EV_CLAIM,
+	TRANSFER_EV_RELEASE,
+	TRANSFER_EV_COMPLETE,
+	TRANSFER_EV_EXPIRE,
+	TRANSFER_EVENT_COUNT
+};
 /* The status after the event, or false when it is not possible there. */
 bool transfer_next(enum transfer_status in, enum transfer_event on, enum transfer_status *out);
 
-enum uri_spelling { RETURN_URI_NONE, RETURN_URI_CAMEL /* returnUri */, RETURN_URI_UPPER /* returnURI */ };
+enum uri_spelling {
+	RETURN_URI_NONE,
+	RETURN_URI_CAMEL /* returnUri */,
+	RETURN_URI_UPPER /* returnURI */
+};
 
 /* One transfer.  Strings are malloced and owned; JSON members are text. */
 struct transfer {
 	char *account, *id, *conversation;
 	enum transfer_status status;
 	enum uri_spelling uri_spelling;
-	int return_type; /* enum return_type as asked for, -1: the account's */
-	char *return_uri; /* NULL: none given */
+	int return_type;   /* enum return_type as asked for, -1: the account's */
+	char *return_uri;  /* NULL: none given */
 	void *sealed_auth; /* returnInviteAuthentication, sealed; NULL: none */
 	size_t sealed_auth_len;
 	bool has_sip, has_input_context;
-	char *task;        /* NULL: none given */
-	char *variables;   /* JSON object text, NULL: none given */
-	int64_t created_at, expires_at; /* wall ms */
+	char *task;                        /* NULL: none given */
+	char *variables;                   /* JSON object text, NULL: none given */
+	int64_t created_at, expires_at;    /* wall ms */
 	int64_t received_at, completed_at; /* 0: not yet */
-	char *output; /* outputContext as JSON text, NULL: none */
+	char *output;                      /* outputContext as JSON text, NULL: none */
 	/* the claim, empty strings when there is none */
 	char call[ID_TOKEN_SIZE], token[ID_TOKEN_SIZE];
 	char worker[MSG_NAME_MAX];
@@ -58,8 +74,9 @@ struct transfer_auth {
 /* POST body -> a new ACTIVE transfer of `account`, all rules of DESIGN.md 4 applied: f->where is
  * the JSON path, the result says which status (INVALID 400, UNPROCESSABLE 422).
  * auth is filled when given (caller wipes). */
-MUST_USE enum err transfer_read(const json_t *body, const struct config *cfg, const struct account *account,
-				int64_t now_ms, struct transfer **out, struct transfer_auth *auth, struct fault *f);
+MUST_USE enum err
+transfer_read(const json_t *body, const struct config *cfg, const struct account *account,
+	      int64_t now_ms, struct transfer **out, struct transfer_auth *auth, struct fault *f);
 /* The resource as the contract shows it; `full`: GET's fields, else POST's.  New reference. */
 json_t *transfer_json(const struct transfer *t, bool full, int64_t now_ms);
 
