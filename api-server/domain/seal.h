@@ -12,7 +12,9 @@ struct seal;
 /* Makes the key file (0600) on first start. NULL with f set. */
 struct seal *seal_open(const char *key_file, struct fault *f);
 void seal_close(struct seal *s);
-MUST_USE enum err seal_auth(const struct seal *s, const struct transfer_auth *auth, struct transfer *t);
-MUST_USE enum err seal_open_auth(const struct seal *s, const struct transfer *t, struct transfer_auth *out);
+MUST_USE enum err
+seal_auth(const struct seal *s, const struct transfer_auth *auth, struct transfer *t);
+MUST_USE enum err
+seal_open_auth(const struct seal *s, const struct transfer *t, struct transfer_auth *out);
 
 #endif
