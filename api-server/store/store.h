@@ -2,8 +2,8 @@
  * back on the loop when it is durable (writes) or read.
  *
  * Writes go to the store thread, which takes all that wait, runs them in one transaction and
- * commits (synchronous=FULL) before any is answered: group commit.  Reads go to a reader thread with
- * its own connection, and see every write that was answered.  A failed commit answers every
+ * commits (synchronous=FULL) before any is answered: group commit.  Reads go to a reader thread
+ * with its own connection, and see every write that was answered.  A failed commit answers every
  * request of the group with ERR_UNAVAILABLE; the store recovers by itself (locked, disk full).
  * A request is owned by the store between store_submit() and its done().
  * Loop thread only, except what the threads do inside. */
@@ -39,8 +39,9 @@ enum store_op {
 
 /* First member of every request below. */
 struct store_req {
-	struct task task; /* the store's own */
-	struct list node; /* the store's own */
+	struct task task;  /* the store's own */
+	struct list node;  /* the store's own */
+	struct side *side; /* the store's own */
 	enum store_op op;
 	enum err err; /* the result, when done() runs */
 	void (*done)(struct store_req *r);
@@ -89,7 +90,7 @@ struct store_transfer_release {
 struct store_transfer_complete {
 	struct store_req req;
 	char call[ID_TOKEN_SIZE], token[ID_TOKEN_SIZE];
-	char *output;    /* JSON text or NULL; the caller's */
+	char *output; /* JSON text or NULL; the caller's */
 	char reason[64];
 	int64_t at_ms;
 };
@@ -98,7 +99,7 @@ struct store_transfer_complete {
 struct store_transfer_expire {
 	struct store_req req;
 	int64_t now_ms;
-	int64_t next_at;  /* result: earliest expires_at still ACTIVE, 0: none */
+	int64_t next_at; /* result: earliest expires_at still ACTIVE, 0: none */
 	int64_t count;
 };
 
@@ -118,15 +119,16 @@ struct store_call_list {
 	const char *account;
 	int64_t before_ms; /* 0: from now; else calls started before */
 	int limit;
-	bool refused;      /* only refused ones (operators) */
-	json_t *calls;     /* result: array, the caller's */
+	bool refused;  /* only refused ones (operators) */
+	json_t *calls; /* result: array, the caller's */
 };
 
-/* NOT_FOUND.  With "timeline": [{"seq","at","type","info"}]; api-server's own entries have no seq. */
+/* NOT_FOUND.  With "timeline": [{"seq","at","type","info"}]; api-server's own entries have no seq.
+ */
 struct store_call_get {
 	struct store_req req;
 	const char *account, *id; /* account NULL: any (operators) */
-	json_t *call; /* result, the caller's */
+	json_t *call;             /* result, the caller's */
 };
 
 /* Latest snapshot of the conversation that `token` holds. */
