@@ -26,10 +26,11 @@ extern const char *const outcome_type_names[]; /* "SYSTEM", "AGENT", NULL */
 /* How a conversation ended: what outputContext will say.  All JSON owned by the receiver. */
 struct outcome {
 	enum outcome_type type;
-	char task[128];           /* currentTaskName */
-	json_t *reference_vars;   /* object string -> string */
+	char task[128];         /* currentTaskName */
+	json_t *reference_vars; /* object string -> string */
 	json_t *transfer_vars;
-	char reason[64];          /* "function", "silence", "no_match", "max_duration", "agent_failed", "hangup", "drain" */
+	char reason[64]; /* "function", "silence", "no_match", "max_duration", "agent_failed",
+			    "hangup", "drain" */
 };
 
 struct agent_start {
@@ -51,12 +52,14 @@ struct agent_ops {
 	/* State worth keeping for a reconnection, after every turn; the receiver's reference. */
 	void (*snapshot)(void *app, uint64_t owner, json_t *state);
 	/* The conversation is over: message_before was played to its last packet and 200 ms more.
-	 * out is the receiver's (outcome_finish). Nothing follows but what agent_resume() asks for. */
+	 * out is the receiver's (outcome_finish). Nothing follows but what agent_resume() asks for.
+	 */
 	void (*ended)(void *app, uint64_t owner, struct outcome *out);
 };
 
-struct agent *agent_create(const struct config *cfg, struct media *m, struct speech *sp, struct mailbox *events,
-			   const struct agent_ops *ops, void *app, struct fault *f);
+struct agent *
+agent_create(const struct config *cfg, struct media *m, struct speech *sp, struct mailbox *events,
+	     const struct agent_ops *ops, void *app, struct fault *f);
 void agent_destroy(struct agent *a); /* stops the thread */
 
 /* Before the answer: ready or failed follows.  BUSY: no room. */
@@ -65,11 +68,14 @@ MUST_USE enum err agent_start(struct agent *a, const struct agent_start *s, agen
 void agent_begin(struct agent *a, agent_id id, media_id media);
 void agent_digit(struct agent *a, agent_id id, char digit);
 /* From media's played(). */
-void agent_played(struct agent *a, agent_id id, uint32_t play, enum media_stop_how how, int played_ms);
+void
+agent_played(struct agent *a, agent_id id, uint32_t play, enum media_stop_how how, int played_ms);
 void agent_hold(struct agent *a, agent_id id, bool held);
 /* Drain's end: say a short message and end as AGENT. */
 void agent_hand_back(struct agent *a, agent_id id, const char *reason);
-/* The call is over: no event follows. */
+/* After ended(): the return failed and the conversation goes on where it was. */
+void agent_resume(struct agent *a, agent_id id, const char *why);
+/* The call is over: no event follows but what is in the mailbox already. */
 void agent_stop(struct agent *a, agent_id id);
 
 void outcome_finish(struct outcome *o);
