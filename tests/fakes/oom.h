@@ -37,6 +37,9 @@ int oom_run(bool (*fn)(void *arg), void *arg);
 void oom_fail(unsigned n, bool onwards);
 bool oom_stop(void);
 
+/* The thread sanitizer is not there yet when the first allocations come. */
+#define OOM_PLAIN __attribute__((no_sanitize("thread")))
+
 /* Is it this allocation's turn to fail? */
 bool oom_turn(void);
 
@@ -64,25 +67,25 @@ void *OOM_REAL(aligned_alloc)(size_t align, size_t size);
 void *__libc_memalign(size_t align, size_t size);
 #endif
 
-void *
+OOM_PLAIN void *
 malloc(size_t size)
 {
 	return oom_turn() ? NULL : OOM_REAL(malloc)(size);
 }
 
-void *
+OOM_PLAIN void *
 calloc(size_t n, size_t size)
 {
 	return oom_turn() ? NULL : OOM_REAL(calloc)(n, size);
 }
 
-void *
+OOM_PLAIN void *
 realloc(void *p, size_t size)
 {
 	return oom_turn() ? NULL : OOM_REAL(realloc)(p, size);
 }
 
-void *
+OOM_PLAIN void *
 aligned_alloc(size_t align, size_t size)
 {
 	if (oom_turn())
@@ -95,7 +98,7 @@ aligned_alloc(size_t align, size_t size)
 }
 
 /* The sanitizers have their own of these two, which would not pass through malloc above. */
-char *
+OOM_PLAIN char *
 strndup(const char *s, size_t max)
 {
 	size_t len = strnlen(s, max);
@@ -108,7 +111,7 @@ strndup(const char *s, size_t max)
 	return copy;
 }
 
-char *
+OOM_PLAIN char *
 strdup(const char *s)
 {
 	return strndup(s, strlen(s));
