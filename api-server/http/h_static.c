@@ -6,8 +6,8 @@
 #include "common/jfield.h"
 #include "common/yaml.h"
 
-EMBED(openapi_yaml, "schema/openapi.yaml")
-EMBED(index_html, "api-server/web/index.html")
+EMBED(openapi_yaml, "schema/openapi.yaml");
+EMBED(index_html, "api-server/web/index.html");
 
 char *
 openapi_json(struct fault *f)
@@ -16,8 +16,7 @@ openapi_json(struct fault *f)
 	json_t *json;
 	char *text;
 
-	tree = yaml_parse(openapi_yaml, (size_t)(openapi_yaml_end - openapi_yaml), "openapi.yaml",
-			  false, f);
+	tree = yaml_parse(openapi_yaml, openapi_yaml_len(), "openapi.yaml", false, f);
 	if (!tree)
 		return NULL;
 	json = yaml_to_json(tree);
@@ -38,6 +37,5 @@ h_openapi(struct request *r)
 void
 h_index(struct request *r)
 {
-	reply_static(r, "text/html; charset=utf-8", index_html,
-		     (size_t)(index_html_end - index_html));
+	reply_static(r, "text/html; charset=utf-8", index_html, index_html_len());
 }
