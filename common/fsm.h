@@ -1,4 +1,4 @@
-/* fsm.h - state machines as tables.  A rule is a sentence: in STATE, on EVENT, go to STATE, do ACTION.
+/* fsm.h - state machines as tables.  A rule is a sentence: in STATE, on EVENT, go, do.
  *
  * fsm_feed(): find rule -> move -> log -> act.  Exact states stand before FSM_ANY.  Actions must
  * not feed the same machine (asserted); they post an event for later (fsm_post), which is fed when
@@ -23,10 +23,10 @@ struct fsm_state {
 };
 
 struct fsm_def {
-	const char *name;                /* module in the log */
-	const struct fsm_state *states;  /* indexed by state */
+	const char *name;               /* module in the log */
+	const struct fsm_state *states; /* indexed by state */
 	int state_count;
-	const char *const *events;       /* names, indexed by event */
+	const char *const *events; /* names, indexed by event */
 	int event_count;
 	const struct fsm_rule *rules;
 	size_t rule_count;

@@ -40,8 +40,9 @@ size_t ipc_queued(const struct ipc *c); /* bytes */
 pid_t ipc_peer_pid(const struct ipc *c);
 uid_t ipc_peer_uid(const struct ipc *c);
 
-/* Listening and connecting.  ipc_listen(): makes the folder, removes a stale socket, mode 0660, non-blocking fd or
- * -1 with f set.  The caller accepts.  ipc_connect(): a connected non-blocking fd or -1 (errno). */
+/* Listening and connecting.  ipc_listen(): makes the folder, removes a stale socket, mode 0660,
+ * non-blocking fd or -1 with f set.  The caller accepts.  ipc_connect(): a connected non-blocking
+ * fd or -1 (errno). */
 int ipc_listen(const char *path, struct fault *f);
 int ipc_accept(int listen_fd);
 int ipc_connect(const char *path);

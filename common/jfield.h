@@ -11,7 +11,7 @@
 
 enum jtype {
 	J_STR,  /* char[size]: longer is refused */
-	J_TEXT, /* char *, malloced; up to `max` bytes (0: 64 KiB); NULL: absent; wiped when freed */
+	J_TEXT, /* char *, malloced; up to `max` bytes (0: 64 KiB); NULL: absent; freed wiped */
 	J_INT,  /* int64_t, min..max (both 0: any) */
 	J_BOOL, /* bool */
 	J_ENUM, /* int, index into names[] (NULL-terminated) */
@@ -30,10 +30,14 @@ struct jfield {
 };
 
 /* JF(struct s, member, J_STR, true) - the JSON name is the member's.  Ends with JF_END. */
-#define JF(s, m, t, req) { .name = #m, .type = (t), .required = (req), .offset = offsetof(s, m), .size = sizeof(((s *)0)->m) }
-#define JF_INT(s, m, req, lo, hi) { .name = #m, .type = J_INT, .required = (req), .offset = offsetof(s, m), .size = sizeof(int64_t), .min = (lo), .max = (hi) }
-#define JF_ENUM(s, m, req, tbl) { .name = #m, .type = J_ENUM, .required = (req), .offset = offsetof(s, m), .size = sizeof(int), .names = (tbl) }
-#define JF_END { .name = NULL }
+/* clang-format off */
+#define JF_AT(s, m, t, req) .name = #m, .type = (t), .required = (req), \
+	.offset = offsetof(s, m), .size = sizeof(((s *)0)->m)
+#define JF(s, m, t, req)          { JF_AT(s, m, t, req) }
+#define JF_INT(s, m, req, lo, hi) { JF_AT(s, m, J_INT, req), .min = (lo), .max = (hi) }
+#define JF_ENUM(s, m, req, tbl)   { JF_AT(s, m, J_ENUM, req), .names = (tbl) }
+#define JF_END                    { .name = NULL }
+/* clang-format on */
 
 /* Fills the zeroed struct at out; on error everything taken is freed and f names the path
  * ("/body/transfer"; base is put in front).  json is borrowed; J_JSON members take a reference. */
@@ -50,10 +54,11 @@ void jfield_finish(const struct jfield *fields, void *obj);
 #define JSON_DEPTH_MAX 32
 MUST_USE enum err json_parse(const char *text, size_t len, json_t **out, struct fault *f);
 /* The same with another depth: the control link wraps what came from outside in its own levels. */
-MUST_USE enum err json_parse_depth(const char *text, size_t len, unsigned depth, json_t **out,
-				   struct fault *f);
+MUST_USE enum err
+json_parse_depth(const char *text, size_t len, unsigned depth, json_t **out, struct fault *f);
 /* Would json_parse_depth() take this text for its depth and for NUL in strings?  One pass, for
- * a sender that must not send what the other side refuses.  text is valid JSON or is refused later. */
+ * a sender that must not send what the other side refuses.  Whether text is JSON at all it does not
+ * say. */
 bool json_shallow(const char *text, size_t len, unsigned depth);
 /* Compact text, malloced; NULL: no memory. */
 char *json_text(const json_t *j);

@@ -65,8 +65,8 @@ list_pop(struct list *head)
 }
 
 /* `next` is saved, so the body may remove `it`. */
-#define list_each(it, head)                                                                        \
-	for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                  \
+#define list_each(it, head)                                                       \
+	for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
 	     it = it##_next, it##_next = it->next)
 
 #endif

@@ -3,7 +3,7 @@
  *
  * `module` and `event` are tokens; `fmt` prints the remaining key=value pairs.  Strings that a
  * peer chose go through log_quote().  No allocation, any thread, errno preserved; a line is one
- * write(2) and is cut at LOG_LINE_MAX.  Secrets never reach here (struct secret has no printf path). */
+ * write(2) and is cut at LOG_LINE_MAX.  Secrets never reach here. */
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
@@ -13,12 +13,13 @@
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERR };
 
-/* program: "api-server" or "sip-worker/NAME". Level comes from $HANDBACK_LOG (debug|info|warn|err). */
+/* program: "api-server" or "sip-worker/NAME".  Level: $HANDBACK_LOG (debug|info|warn|err). */
 void log_init(const char *program);
 void log_set_level(enum log_level min);
 bool log_enabled(enum log_level lvl);
 
-PRINTF(4, 5) void log_line(enum log_level lvl, const char *module, const char *event, const char *fmt, ...);
+PRINTF(4, 5)
+void log_line(enum log_level lvl, const char *module, const char *event, const char *fmt, ...);
 
 #define log_debug(...) log_line(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...)  log_line(LOG_INFO, __VA_ARGS__)

@@ -2,7 +2,7 @@
  *
  * Everything is intrusive and owned by the caller; the loop allocates only its heap of timers.
  * loop_fd() nests the loop in another one (sofia's su_root watches it; MHD's epoll fd is watched
- * by ours).  All functions on the loop's own thread, except nothing: other threads use a mailbox. */
+ * by ours).  Everything on the loop's own thread; others use a mailbox. */
 #ifndef COMMON_LOOP_H
 #define COMMON_LOOP_H
 
@@ -28,7 +28,7 @@ int64_t loop_now(const struct loop *l);
 
 /* --- file descriptors --- */
 struct loop_io {
-	int fd; /* -1: not watched */
+	int fd;                                             /* -1: not watched */
 	void (*ready)(struct loop_io *io, uint32_t events); /* EPOLL* bits */
 };
 /* events: EPOLLIN, EPOLLOUT, EPOLLET …  io must stay where it is until unwatched. */
@@ -40,8 +40,8 @@ void loop_unwatch(struct loop *l, struct loop_io *io);
 
 /* --- timers --- */
 struct loop_timer {
-	int64_t at_ms;  /* monotonic */
-	uint32_t slot;  /* 1 + index in the heap; 0: not armed */
+	int64_t at_ms; /* monotonic */
+	uint32_t slot; /* 1 + index in the heap; 0: not armed */
 	void (*fire)(struct loop_timer *t);
 };
 /* (Re)arms; a zeroed timer is valid.  Fires once. false: no memory. */

@@ -37,10 +37,11 @@ enum msg_type {
 		MSG_TYPE_COUNT
 };
 
-#define ID_MAX      257 /* contract ids: 256 bytes and NUL */
-#define MSG_NAME_MAX   64  /* worker, account, agent names */
+#define ID_MAX       257 /* contract ids: 256 bytes and NUL */
+#define MSG_NAME_MAX 64  /* worker, account, agent names */
 
-/* First message.  Refused with CONFLICT while a living worker has the name, PROTOCOL on another version. */
+/* First message.  Refused with CONFLICT while a living worker has the name, PROTOCOL if versions
+ * differ. */
 struct msg_hello {
 	char worker[MSG_NAME_MAX];
 	char instance[ID_TOKEN_SIZE]; /* new at each start of the process */
@@ -52,7 +53,7 @@ struct msg_hello {
 };
 struct msg_hello_reply {
 	int64_t port_first, port_last; /* RTP port lease, 0..0: none left */
-	json_t *lost; /* calls (ids) that were given up meanwhile: end them */
+	json_t *lost;                  /* calls (ids) that were given up meanwhile: end them */
 };
 
 struct msg_heartbeat {
@@ -64,14 +65,15 @@ struct msg_heartbeat {
 
 /* Exactly one call ever gets a transfer. token is chosen by the worker. */
 struct msg_claim {
-	char call[ID_TOKEN_SIZE]; /* worker's id of the call: 128 random bits, also in GET …/calls/{id} */
+	char call[ID_TOKEN_SIZE]; /* worker's id of the call, also in GET …/calls/{id} */
 	char token[ID_TOKEN_SIZE];
 	char account[MSG_NAME_MAX];
-	char *transfer;     /* NULL: header mode, the transfer is made here */
-	char sip_call_id[ID_MAX], from_tag[ID_MAX]; /* longer ones are sent as their SHA-256 in hex */
-	char *conversation; /* header mode: externalConversationId, NULL: the SIP Call-ID */
-	char *task;         /* header mode: NULL or unknown: the default task */
-	json_t *variables;  /* header mode: input variables */
+	char *transfer;           /* NULL: header mode, the transfer is made here */
+	char sip_call_id[ID_MAX]; /* longer ones are sent as their SHA-256 in hex */
+	char from_tag[ID_MAX];    /* likewise */
+	char *conversation;       /* header mode: externalConversationId, NULL: the SIP Call-ID */
+	char *task;               /* header mode: NULL or unknown: the default task */
+	json_t *variables;        /* header mode: input variables */
 };
 /* Errors: NOT_FOUND (unknown or foreign), GONE (expired, completed), BUSY (claimed, conversation
  * busy), RETRY (holder not known to be gone yet), UNAVAILABLE. */
@@ -97,8 +99,8 @@ struct msg_release {
 struct msg_complete {
 	char call[ID_TOKEN_SIZE];
 	char token[ID_TOKEN_SIZE];
-	json_t *output; /* outputContext, NULL: none (caller's hang-up, lost) */
-	char reason[64]; /* "system", "agent", "caller_hangup", "media_timeout", … for the timeline */
+	json_t *output;  /* outputContext, NULL: none (caller's hang-up, lost) */
+	char reason[64]; /* "system", "agent", "caller_hangup", "media_timeout", … */
 	int64_t at;      /* wall ms */
 };
 
@@ -142,12 +144,13 @@ json_t *msg_reply(enum msg_type t, const char *re, enum err e, const void *reply
 /* A received frame, opened and checked: version, kind, direction, id. Borrowed strings. */
 struct msg_head {
 	bool is_reply;
-	enum msg_type type;   /* not for replies: the asker knows */
-	const char *id;       /* request id, or the id a reply answers */
-	enum err err;         /* replies */
-	const json_t *body;   /* object or NULL */
+	enum msg_type type; /* not for replies: the asker knows */
+	const char *id;     /* request id, or the id a reply answers */
+	enum err err;       /* replies */
+	const json_t *body; /* object or NULL */
 };
-MUST_USE enum err msg_open(const json_t *msg, enum msg_dir from, struct msg_head *out, struct fault *f);
+MUST_USE enum err
+msg_open(const json_t *msg, enum msg_dir from, struct msg_head *out, struct fault *f);
 /* Body into the zeroed struct of its type; msg_finish() frees it. */
 MUST_USE enum err msg_read_body(enum msg_type t, const json_t *body, void *out, struct fault *f);
 MUST_USE enum err msg_read_reply(enum msg_type t, const json_t *body, void *out, struct fault *f);

@@ -30,6 +30,12 @@ secret_finish(struct secret *s)
 	*s = (struct secret){ 0 };
 }
 
+void
+secret_wipe(void *p, size_t len)
+{
+	sodium_memzero(p, len);
+}
+
 bool
 secret_equal(const struct secret *s, const char *text, size_t len)
 {

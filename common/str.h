@@ -12,7 +12,7 @@
 bool str_copy(char *dst, size_t size, const char *src);
 /* snprintf that says whether all of it fit. */
 PRINTF(3, 4) bool str_print(char *dst, size_t size, const char *fmt, ...);
-bool str_eq(const char *a, const char *b);      /* NULL equals NULL */
+bool str_eq(const char *a, const char *b); /* NULL equals NULL */
 bool str_eq_nocase(const char *a, const char *b);
 bool str_starts(const char *s, const char *prefix);
 bool str_starts_nocase(const char *s, const char *prefix);
