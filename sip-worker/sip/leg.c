@@ -1,0 +1,403 @@
+/* The life of a leg: from the INVITE to the graveyard. */
+#include "sip-worker/sip/leg.h"
+
+#include <sofia-sip/sip_tag.h>
+#include <sofia-sip/sip_util.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/id.h"
+
+#define NORMAL_CLEARING "Q.850;cause=16;text=\"Normal call clearing\""
+#define ACK_GUARD_MS    40000 /* the library gives up at 64*T1, 32 s; this is for its sake */
+
+static void on_deadline(struct loop_timer *t);
+
+/* --- birth --- */
+
+static const struct listener *
+listener_of(const struct request *rq)
+{
+	const struct sip *s = rq->s;
+	const char *port = rq->tport ? tport_name(rq->tport)->tpn_ident : NULL;
+
+	for (size_t i = 0; i < s->listener_count; i++)
+		if (port && strcmp(s->listeners[i].ident, port) == 0)
+			return &s->listeners[i];
+	return s->listener_count ? &s->listeners[0] : NULL;
+}
+
+/* A wildcard listener says in Contact what the route to this peer says. */
+static sip_contact_t *
+contact_for(su_home_t *home, const struct listener *l, const struct addr *peer)
+{
+	char host[ADDR_TEXT_SIZE];
+	struct addr own = { 0 };
+	socklen_t len = sizeof own;
+	int fd = socket(addr_family(peer), SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ok = fd >= 0 && connect(fd, &peer->sa, addr_len(peer)) == 0 &&
+		  getsockname(fd, &own.sa, &len) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (!ok)
+		own = l->addr;
+	addr_host(&own, host);
+	return sip_contact_format(
+		home, addr_family(&own) == AF_INET6 ? "<sip:[%s]:%u%s>" : "<sip:%s:%u%s>", host,
+		addr_port(&l->addr), l->transport == SIP_TCP ? ";transport=tcp" : "");
+}
+
+static bool
+copy_dialog(struct sip_leg *leg, const struct request *rq)
+{
+	const sip_t *sip = rq->sip;
+	const struct listener *l = listener_of(rq);
+
+	leg->home = su_home_new(sizeof *leg->home);
+	if (!leg->home || !l)
+		return false;
+	leg->local = sip_from_dup(leg->home, (sip_from_t *)sip->sip_to);
+	leg->remote = sip_to_dup(leg->home, (sip_to_t *)sip->sip_from);
+	leg->call_id = sip_call_id_dup(leg->home, sip->sip_call_id);
+	leg->target = sip_contact_dup(leg->home, sip->sip_contact);
+	leg->contact = l->contact ? l->contact : contact_for(leg->home, l, &rq->source);
+	if (sip->sip_record_route) {
+		leg->route = sip_route_fixdup(leg->home, sip->sip_record_route);
+		if (!leg->route)
+			return false;
+	}
+	leg->remote_cseq = sip->sip_cseq->cs_seq;
+	return leg->local && leg->remote && leg->call_id && leg->target && leg->contact &&
+	       sip_from_tag(leg->home, leg->local, leg->tag) == 0;
+}
+
+static void
+leg_free(struct sip_leg *leg)
+{
+	if (leg->home)
+		su_home_unref(leg->home);
+	tport_unref(leg->tport);
+	free(leg->layout);
+	free(leg);
+}
+
+static bool
+copy_session(struct sip_leg *leg, const struct session_result *session)
+{
+	leg->local_sdp.session = (uint64_t)clock_wall_ms();
+	leg->local_sdp.version = 1;
+	leg->remote_sdp.dtmf_payload_type = -1;
+	if (!session->has_offer)
+		return true;
+	leg->remote_sdp = session->remote;
+	leg->layout = malloc(sizeof *leg->layout);
+	if (leg->layout)
+		*leg->layout = session->layout;
+	return leg->layout != NULL;
+}
+
+struct sip_leg *
+leg_create(struct request *rq, const struct session_result *session)
+{
+	struct sip *s = rq->s;
+	struct sip_leg *leg = calloc(1, sizeof *leg);
+	uint8_t random[LEG_TAG_SIZE / 2];
+
+	if (!leg)
+		return NULL;
+	leg->s = s;
+	leg->account = rq->account;
+	leg->transport = rq->transport;
+	leg->source = rq->source;
+	id_random(random, sizeof random);
+	id_hex(leg->tag, random, sizeof random);
+	if (!copy_dialog(leg, rq) || !copy_session(leg, session) ||
+	    !map_put(s->dialogs, leg->tag, leg))
+		goto fail;
+	if (!loop_timer_set(s->loop, &leg->deadline, SIP_ANSWER_TIMEOUT_MS, on_deadline))
+		goto fail_mapped;
+	/* From here the message belongs to the transaction. */
+	leg->invite = nta_incoming_create(s->agent, NULL, msg_ref(rq->msg), rq->sip, TAG_END());
+	if (!leg->invite) {
+		msg_destroy(rq->msg);
+		goto fail_armed;
+	}
+	leg->tport = tport_ref(rq->tport);
+	nta_incoming_tag(leg->invite, leg->tag);
+	nta_incoming_bind(leg->invite, leg_invite_event, leg);
+	session_timer_read(leg, rq->sip);
+	list_append(&s->legs, &leg->node);
+	s->stats.legs++;
+	return leg;
+fail_armed:
+	loop_timer_cancel(s->loop, &leg->deadline);
+fail_mapped:
+	map_remove(s->dialogs, leg->tag);
+fail:
+	leg_free(leg);
+	return NULL;
+}
+
+/* --- death --- */
+
+static void
+leg_close(struct sip_leg *leg)
+{
+	struct sip *s = leg->s;
+
+	leg->state = LEG_ENDED;
+	loop_timer_cancel(s->loop, &leg->deadline);
+	map_remove(s->dialogs, leg->tag);
+	nta_incoming_destroy(leg->invite);
+	nta_incoming_destroy(leg->reinvite);
+	nta_outgoing_destroy(leg->bye);
+	leg->invite = leg->reinvite = NULL;
+	leg->bye = NULL;
+}
+
+void
+leg_bury(struct sip_leg *leg)
+{
+	if (leg->state != LEG_ENDED)
+		leg_close(leg);
+	loop_timer_cancel(leg->s->loop, &leg->deadline);
+	list_remove(&leg->node);
+	list_append(&leg->s->graveyard, &leg->node);
+	leg->s->stats.legs--;
+}
+
+void
+leg_reap(struct sip *s)
+{
+	struct list *node;
+
+	while ((node = list_pop(&s->graveyard)))
+		leg_free(container_of(node, struct sip_leg, node));
+}
+
+void
+leg_ended(struct sip_leg *leg, enum sip_end_cause cause, const char *reason)
+{
+	const struct sip_end end = { .cause = cause, .reason = reason };
+	/* Who asked for the end himself hears that it is done, not that it came. */
+	bool asked = leg->bye_reason[0] != '\0';
+
+	leg_close(leg);
+	if (!leg->owned)
+		leg_bury(leg);
+	else if (asked)
+		leg->s->ops->hung_up(leg->owner);
+	else
+		leg->s->ops->ended(leg->owner, &end);
+}
+
+void
+leg_drop(struct sip_leg *leg, enum sip_end_cause cause, const char *reason)
+{
+	bye_send(leg, reason);
+	leg_ended(leg, cause, NULL);
+}
+
+/* --- what happens to it --- */
+
+static void
+confirmed(struct sip_leg *leg, const sip_t *ack)
+{
+	const char *why = NULL;
+	bool delayed = leg->offer_pending;
+
+	nta_incoming_destroy(leg->invite);
+	leg->invite = NULL;
+	leg->state = LEG_CONFIRMED;
+	loop_timer_cancel(leg->s->loop, &leg->deadline);
+	if (leg->bye_reason[0]) {
+		leg_leave(leg);
+		return;
+	}
+	if (delayed && !session_ack(leg, ack, &why)) {
+		log_info("sip", "no-media", "call_id=%s why=%s", log_quote(leg->call_id->i_id),
+			 log_quote(why));
+		leg_drop(leg, SIP_END_NO_MEDIA, "SIP;cause=488;text=\"Not Acceptable Here\"");
+		return;
+	}
+	session_timer_arm(leg);
+	leg->s->ops->confirmed(leg->owner, delayed ? &leg->remote_sdp : NULL);
+}
+
+void
+leg_set_deadline(struct sip_leg *leg, int64_t delay_ms)
+{
+	/* No memory for a timer: the library's own timers end everything but a silent owner. */
+	if (!loop_timer_set(leg->s->loop, &leg->deadline, delay_ms, on_deadline))
+		log_warn("sip", "timer", "why=\"out of memory\"");
+}
+
+int
+leg_invite_event(struct sip_leg *leg, nta_incoming_t *irq, const sip_t *sip)
+{
+	char reason[SIP_TEXT_MAX];
+
+	if (irq != leg->invite)
+		return 0;
+	if (!sip) {
+		if (leg->state != LEG_ANSWERED)
+			return 0;
+		log_warn("sip", "no-ack", "call_id=%s contact=%s", log_quote(leg->call_id->i_id),
+			 log_quote(leg->target->m_url->url_host));
+		if (leg->bye_reason[0])
+			leg_leave(leg);
+		else
+			leg_drop(leg, SIP_END_NO_ACK, "SIP;cause=408;text=\"ACK missing\"");
+	} else if (sip->sip_request->rq_method == sip_method_cancel) {
+		if (leg->state != LEG_PROCEEDING)
+			return 0;
+		nta_incoming_treply(irq, 487, "Request Terminated", SIPTAG_SERVER(leg->s->server),
+				    TAG_END());
+		leg_ended(leg, SIP_END_CANCEL, headers_reason(sip, reason, sizeof reason));
+	} else if (leg->state == LEG_ANSWERED) {
+		confirmed(leg, sip);
+	}
+	return 0;
+}
+
+static void
+on_deadline(struct loop_timer *t)
+{
+	struct sip_leg *leg = container_of(t, struct sip_leg, deadline);
+
+	switch (leg->state) {
+	case LEG_PROCEEDING:
+		sip_leg_reject(leg, 480, "not answered in time", 0);
+		leg_ended(leg, SIP_END_TRANSPORT, "not answered in time");
+		return;
+	case LEG_ANSWERED:
+		leg_invite_event(leg, leg->invite, NULL);
+		return;
+	case LEG_CONFIRMED:
+		leg_drop(leg, SIP_END_SESSION, "Q.850;cause=102;text=\"Session expired\"");
+		return;
+	case LEG_LEAVING:
+		leg_ended(leg, SIP_END_TRANSPORT, NULL);
+		return;
+	case LEG_ENDED:
+		/* A BYE was asked for when it was over already. */
+		if (leg->owned && leg->bye_reason[0])
+			leg->s->ops->hung_up(leg->owner);
+		return;
+	}
+}
+
+/* --- what its owner does --- */
+
+void
+sip_leg_set_owner(struct sip_leg *leg, void *owner)
+{
+	leg->owner = owner;
+	leg->owned = true;
+}
+
+void
+sip_leg_ring(struct sip_leg *leg)
+{
+	if (leg->state == LEG_PROCEEDING)
+		nta_incoming_treply(leg->invite, 180, "Ringing", SIPTAG_CONTACT(leg->contact),
+				    SIPTAG_SERVER(leg->s->server), TAG_END());
+}
+
+void
+sip_leg_answer(struct sip_leg *leg, const struct media_local *local)
+{
+	struct sip *s = leg->s;
+	su_home_t home[1] = { SU_HOME_INIT(home) };
+	sip_payload_t *payload;
+
+	if (leg->state != LEG_PROCEEDING)
+		return;
+	leg->local_sdp.media = *local;
+	su_home_init(home);
+	payload = session_describe(leg, home);
+	leg->state = LEG_ANSWERED;
+	leg_set_deadline(leg, ACK_GUARD_MS);
+	nta_incoming_treply(leg->invite, 200, "OK", SIPTAG_CONTACT(leg->contact),
+			    SIPTAG_ALLOW(s->allow), SIPTAG_SUPPORTED(s->supported),
+			    SIPTAG_SERVER(s->server), SIPTAG_CONTENT_TYPE(s->content_type),
+			    SIPTAG_REQUIRE(session_timer_require(leg)),
+			    SIPTAG_SESSION_EXPIRES(session_timer_header(leg, home)),
+			    SIPTAG_PAYLOAD(payload), TAG_END());
+	su_home_deinit(home);
+}
+
+void
+sip_leg_reject(struct sip_leg *leg, int status, const char *why, int retry_after_s)
+{
+	struct sip *s = leg->s;
+	su_home_t home[1] = { SU_HOME_INIT(home) };
+
+	if (leg->state != LEG_PROCEEDING)
+		return;
+	su_home_init(home);
+	s->stats.refused++;
+	nta_incoming_treply(
+		leg->invite, status, reply_phrase(status), SIPTAG_SERVER(s->server),
+		SIPTAG_WARNING(reply_warning(home, 399, why)),
+		SIPTAG_HEADER(reply_reason(home, status, why)),
+		SIPTAG_RETRY_AFTER(retry_after_s > 0
+					   ? sip_retry_after_format(home, "%d", retry_after_s)
+					   : NULL),
+		TAG_END());
+	su_home_deinit(home);
+	leg_close(leg);
+}
+
+void
+sip_leg_bye(struct sip_leg *leg, const char *reason)
+{
+	if (leg->bye_reason[0])
+		return;
+	str_copy(leg->bye_reason, sizeof leg->bye_reason,
+		 reason && reason[0] ? reason : NORMAL_CLEARING);
+	switch (leg->state) {
+	case LEG_PROCEEDING:
+		sip_leg_reject(leg, 480, "call ended", 0);
+		leg_set_deadline(leg, 0);
+		return;
+	case LEG_CONFIRMED:
+		leg_leave(leg);
+		return;
+	case LEG_ANSWERED: /* a BYE must not overtake the ACK (RFC 3261 15) */
+	case LEG_LEAVING:
+		return;
+	case LEG_ENDED:
+		leg_set_deadline(leg, 0);
+		return;
+	}
+}
+
+void
+sip_leg_destroy(struct sip_leg *leg)
+{
+	if (!leg)
+		return;
+	leg->owned = false;
+	leg->owner = NULL;
+	switch (leg->state) {
+	case LEG_PROCEEDING:
+		sip_leg_reject(leg, 480, "call ended", 0);
+		break;
+	case LEG_ANSWERED:
+		/* It goes on alone until the ACK, and then there is a BYE. */
+		if (!leg->bye_reason[0])
+			str_copy(leg->bye_reason, sizeof leg->bye_reason, NORMAL_CLEARING);
+		return;
+	case LEG_CONFIRMED:
+		bye_send(leg, leg->bye_reason[0] ? leg->bye_reason : NORMAL_CLEARING);
+		break;
+	case LEG_LEAVING:
+	case LEG_ENDED:
+		break;
+	}
+	leg_bury(leg);
+}

@@ -1,0 +1,124 @@
+/* leg.h - an inbound INVITE dialog inside the stack.
+ *
+ *   PROCEEDING ──200──▶ ANSWERED ──ACK──▶ CONFIRMED ──our BYE──▶ LEAVING ──▶ ENDED
+ *       │ CANCEL, refusal   │ no ACK: BYE     │ peer's BYE                     ▲
+ *       └───────────────────┴─────────────────┴────────────────────────────────┘
+ *
+ * A BYE asked for while ANSWERED waits for the ACK (bye_reason is set then). */
+#ifndef SIP_WORKER_SIP_LEG_H
+#define SIP_WORKER_SIP_LEG_H
+
+#include "sip-worker/sip/internal.h"
+
+enum leg_state { LEG_PROCEEDING, LEG_ANSWERED, LEG_CONFIRMED, LEG_LEAVING, LEG_ENDED };
+
+#define LEG_TAG_SIZE 25
+
+struct sip_leg {
+	struct list node; /* sip.legs, or sip.graveyard */
+	struct sip *s;
+	void *owner;
+	bool owned; /* false: destroyed by its owner, or never taken */
+	enum leg_state state;
+	const struct account *account;
+
+	/* the dialog */
+	char tag[LEG_TAG_SIZE];
+	su_home_t *home; /* of the headers below */
+	sip_from_t *local;
+	sip_to_t *remote;
+	sip_call_id_t *call_id;
+	sip_route_t *route;     /* as it goes into our requests */
+	sip_contact_t *target;  /* the peer's Contact */
+	sip_contact_t *contact; /* ours */
+	uint32_t local_cseq, remote_cseq;
+	enum sip_transport transport;
+	struct addr source;
+	tport_t *tport; /* referenced */
+
+	/* transactions, NULL: none */
+	nta_incoming_t *invite;   /* until the ACK of its 200, or its end */
+	nta_incoming_t *reinvite; /* likewise */
+	nta_outgoing_t *bye;
+	char bye_reason[SIP_TEXT_MAX]; /* set: our owner wants it to end */
+	struct loop_timer deadline;
+
+	/* the session */
+	bool offer_wanted;  /* the INVITE had no offer: ours goes into the 200 */
+	bool offer_pending; /* our offer went out in a 200, the answer comes with the ACK */
+	struct sdp_layout *layout;
+	struct sdp_local local_sdp;
+	struct media_remote remote_sdp;
+	int64_t session_expires_s; /* 0: no session timer */
+};
+
+/* What negotiation made of an offer. */
+struct session_result {
+	bool has_offer;
+	struct media_remote remote;
+	struct sdp_layout layout;
+};
+
+/* A refusal to be, or status 0. */
+struct verdict {
+	int status;
+	const char *why;
+	int retry_after_s;
+	const sip_header_t *extra;
+};
+
+/* --- leg.c --- */
+/* From an admitted INVITE, whose message goes to its transaction.  NULL: no memory, the message
+ * is still the caller's. */
+struct sip_leg *leg_create(struct request *rq, const struct session_result *session);
+/* Frees what was buried. */
+void leg_reap(struct sip *s);
+/* For good, whatever state it is in. */
+void leg_bury(struct sip_leg *leg);
+/* It is over: tells the owner, once. */
+void leg_ended(struct sip_leg *leg, enum sip_end_cause cause, const char *reason);
+/* Ends a call whose owner does not expect it: BYE, and the owner hears why. */
+void leg_drop(struct sip_leg *leg, enum sip_end_cause cause, const char *reason);
+void leg_set_deadline(struct sip_leg *leg, int64_t delay_ms);
+/* The library's word on the transaction of the INVITE: ACK, CANCEL or (sip NULL) no ACK. */
+int leg_invite_event(struct sip_leg *leg, nta_incoming_t *irq, const sip_t *sip);
+
+/* --- bye.c --- */
+/* Sends a BYE that nobody waits for. */
+void bye_send(struct sip_leg *leg, const char *reason);
+/* Sends the BYE that the owner asked for (leg->bye_reason) and waits for its end. */
+void leg_leave(struct sip_leg *leg);
+
+/* --- dialog.c --- */
+struct sip_leg *dialog_find(struct sip *s, const sip_t *sip);
+void dialog_request(struct sip_leg *leg, struct request *rq);
+
+/* --- session.c --- */
+enum body_kind session_body(const sip_t *sip, const char **sdp, size_t *len);
+/* 0, 400 or 488, then with *why. */
+int session_negotiate(const struct sip *s, const char *sdp, size_t len, struct session_result *out,
+		      const char **why);
+/* What goes into the 200 of the INVITE: the answer, or our offer.  In home; NULL: no memory. */
+sip_payload_t *session_describe(struct sip_leg *leg, su_home_t *home);
+/* The ACK of a 200 that carried our offer; false: nothing acceptable in it, *why. */
+bool session_ack(struct sip_leg *leg, const sip_t *ack, const char **why);
+
+MUST_USE bool session_keep_layout(struct sip_leg *leg, const struct sdp_layout *layout);
+
+/* --- reinvite.c: offers within a dialog --- */
+void reinvite_received(struct sip_leg *leg, struct request *rq);
+void update_received(struct sip_leg *leg, struct request *rq);
+
+/* --- session_timer.c (RFC 4028): the peer refreshes, we end what is not refreshed --- */
+/* 422 for an interval below min_se. */
+struct verdict session_timer_check(const struct sip *s, su_home_t *home, const sip_t *sip);
+void session_timer_read(struct sip_leg *leg, const sip_t *sip);
+void session_timer_arm(struct sip_leg *leg);
+/* Headers of a 200; NULL: no timer. */
+sip_require_t *session_timer_require(const struct sip_leg *leg);
+sip_session_expires_t *session_timer_header(const struct sip_leg *leg, su_home_t *home);
+
+/* --- info.c --- */
+void info_received(struct sip_leg *leg, struct request *rq);
+
+#endif
