@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 from caller import OUTPUT, Caller
-from handback import BIN, OPERATOR, eventually, new_id
+from handback import BIN, OPERATOR, ROOT, eventually, new_id
 from sip_peer import Peer
 
 
@@ -81,6 +81,15 @@ def test_mistakes_are_named(fresh, name, program):
     result = run(program, "--config", str(system.write_config()), "--check-config")
     assert result.returncode == 2
     assert "handback.yaml" in result.stderr or "nobody.yaml" in result.stderr
+
+
+@pytest.mark.parametrize("program", ["api-server", "sip-worker"])
+def test_examples_are_right(program):
+    files = sorted((ROOT / "examples").rglob("handback*.yaml"))
+    assert len(files) >= 2
+    for path in files:
+        result = run(program, "--config", str(path), "--check-config")
+        assert result.returncode == 0, result.stderr
 
 
 def test_print_config_masks_secrets(fresh):
