@@ -16,7 +16,8 @@ openapi_json(struct fault *f)
 	json_t *json;
 	char *text;
 
-	tree = yaml_parse(openapi_yaml, openapi_yaml_len(), "openapi.yaml", false, f);
+	tree = yaml_parse(openapi_yaml, (size_t)(openapi_yaml_end - openapi_yaml), "openapi.yaml",
+			  false, f);
 	if (!tree)
 		return NULL;
 	json = yaml_to_json(tree);
@@ -37,5 +38,6 @@ h_openapi(struct request *r)
 void
 h_index(struct request *r)
 {
-	reply_static(r, "text/html; charset=utf-8", index_html, index_html_len());
+	reply_static(r, "text/html; charset=utf-8", index_html,
+		     (size_t)(index_html_end - index_html));
 }

@@ -146,13 +146,6 @@ request_header(const struct request *r, const char *name)
 	return MHD_lookup_connection_value(r->mhd, MHD_HEADER_KIND, name);
 }
 
-void
-http_resume(struct request *r)
-{
-	r->suspended = false;
-	MHD_resume_connection(r->mhd);
-}
-
 /* --- the daemon in our loop --- */
 
 static void http_run(struct http *h);
@@ -161,6 +154,14 @@ static void
 on_again(struct loop_timer *t)
 {
 	http_run(container_of(t, struct http, again));
+}
+
+/* Once, before the loop waits again. */
+static void
+run_again(struct http *h)
+{
+	if (!h->again.slot && !loop_timer_set(h->loop, &h->again, 0, on_again))
+		log_warn("http", "no-memory", "what=timer");
 }
 
 static void
@@ -172,8 +173,17 @@ http_run(struct http *h)
 	do
 		MHD_run(h->daemon);
 	while (++rounds < ROUNDS && MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES && !wait_ms);
-	if (rounds == ROUNDS && !loop_timer_set(h->loop, &h->again, 0, on_again))
-		log_warn("http", "no-memory", "what=timer");
+	if (rounds == ROUNDS)
+		run_again(h);
+}
+
+/* Without a thread of its own the library does not wake itself; many resumed make one run. */
+void
+http_resume(struct request *r)
+{
+	r->suspended = false;
+	MHD_resume_connection(r->mhd);
+	run_again(r->http);
 }
 
 static void
@@ -268,7 +278,6 @@ load_tls(const struct config *cfg, struct tls **out, struct fault *f)
 static void
 http_free_parts(struct http *h)
 {
-	tls_use(NULL);
 	tls_destroy(h->tls);
 	tls_destroy(h->tls_before);
 	auth_destroy(h->auth);
