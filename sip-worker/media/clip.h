@@ -10,8 +10,8 @@
 
 struct clip {
 	atomic_int refs;
-	size_t samples;                     /* = bytes of each law */
-	const uint8_t *law[CODEC_COUNT];    /* PCMU, PCMA */
+	size_t samples;                  /* = bytes of each law */
+	const uint8_t *law[CODEC_COUNT]; /* PCMU, PCMA */
 	uint8_t data[];
 };
 

@@ -222,6 +222,7 @@ MUST_USE enum err thread_start(struct media_thread *t, struct media *m, size_t s
 void thread_stop(struct media_thread *t);
 void thread_admit(struct media_thread *t, struct media_session *s);
 void thread_dismiss(struct media_thread *t, struct media_session *s);
+void thread_watch(struct media_thread *t, struct media_session *s, int which, int how);
 void thread_retry(struct media_session *s);
 static inline uint32_t
 thread_now(const struct media_thread *t)

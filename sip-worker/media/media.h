@@ -18,26 +18,31 @@
 struct media;
 typedef uint64_t media_id; /* 0: none */
 
-enum media_direction { MEDIA_SENDRECV, MEDIA_SENDONLY, MEDIA_RECVONLY, MEDIA_INACTIVE }; /* from our side */
+enum media_direction {
+	MEDIA_SENDRECV,
+	MEDIA_SENDONLY,
+	MEDIA_RECVONLY,
+	MEDIA_INACTIVE
+}; /* from our side */
 
 /* What offer/answer found out about the far side. */
 struct media_remote {
 	struct addr rtp, rtcp; /* port 0: nothing may be sent yet */
 	bool rtcp_mux;
 	enum codec codec;
-	uint8_t payload_type;      /* of codec */
-	int dtmf_payload_type;     /* -1: telephone-event not negotiated */
-	int ptime_ms;              /* 10..60: what we send */
+	uint8_t payload_type;  /* of codec */
+	int dtmf_payload_type; /* -1: telephone-event not negotiated */
+	int ptime_ms;          /* 10..60: what we send */
 	enum media_direction direction;
 };
 
 struct media_open {
-	struct media_remote remote; /* rtp port 0 with a delayed offer */
-	int family;                 /* AF_INET or AF_INET6: which media address to use */
-	bool nat;                   /* latching allowed … */
-	struct addr signalling;     /* … to this host */
+	struct media_remote remote;    /* rtp port 0 with a delayed offer */
+	int family;                    /* AF_INET or AF_INET6: which media address to use */
+	bool nat;                      /* latching allowed … */
+	struct addr signalling;        /* … to this host */
 	const struct cidr_list *allow; /* … or these (borrowed for the session's life: account) */
-	uint64_t owner;             /* given back in events */
+	uint64_t owner;                /* given back in events */
 };
 
 /* What goes into our SDP. */
@@ -48,11 +53,11 @@ struct media_local {
 struct media_stats {
 	int64_t duration_ms;
 	uint64_t packets_sent, packets_received, lost, late, discarded, duplicates, concealed;
-	uint32_t jitter_us;          /* RFC 3550 */
-	uint64_t bad_source;         /* packets from addresses not ours to hear */
+	uint32_t jitter_us;  /* RFC 3550 */
+	uint64_t bad_source; /* packets from addresses not ours to hear */
 	uint64_t malformed;
 	uint32_t remote_lost, remote_jitter_us; /* from RTCP receiver reports */
-	int32_t round_trip_us;       /* -1: unknown */
+	int32_t round_trip_us;                  /* -1: unknown */
 	struct addr local, remote;
 	enum codec codec;
 };
@@ -61,24 +66,29 @@ enum media_stop_how { MEDIA_PLAYED, MEDIA_CUT };
 
 struct media_ops {
 	void (*first_rtp)(void *app, uint64_t owner, const struct addr *from);
-	void (*digit)(void *app, uint64_t owner, char digit, int duration_ms, const char *source /* "rfc4733"|"inband" */);
+	void (*digit)(void *app, uint64_t owner, char digit, int duration_ms,
+		      const char *source /* "rfc4733"|"inband" */);
 	/* A clip's last packet left (MEDIA_PLAYED), or it was stopped after played_ms. */
-	void (*played)(void *app, uint64_t owner, uint32_t play, enum media_stop_how how, int played_ms);
-	void (*timeout)(void *app, uint64_t owner); /* media.timeout without RTP or RTCP; once, until RTP comes again */
+	void (*played)(void *app, uint64_t owner, uint32_t play, enum media_stop_how how,
+		       int played_ms);
+	void (*timeout)(void *app, uint64_t owner); /* media.timeout without RTP or RTCP; once,
+						       until RTP comes again */
 	void (*latched)(void *app, uint64_t owner, const struct addr *to);
-	void (*closed)(void *app, uint64_t owner, const struct media_stats *stats); /* last event of a session */
+	void (*closed)(void *app, uint64_t owner,
+		       const struct media_stats *stats); /* last event of a session */
 };
 
 /* Binds nothing yet. ports: the leased slice (media_set_ports). events: where ops run. */
-struct media *media_create(const struct config *cfg, struct mailbox *events, const struct media_ops *ops,
-			   void *app, struct fault *f);
+struct media *media_create(const struct config *cfg, struct mailbox *events,
+			   const struct media_ops *ops, void *app, struct fault *f);
 void media_destroy(struct media *m); /* stops the threads; sessions close without events */
 /* RTP port slice, both inclusive, even first.  Running sessions keep theirs. */
 void media_set_ports(struct media *m, uint16_t first, uint16_t last);
 
 /* Takes a port pair and binds it now (calling thread), hands the session to a media thread.
  * BUSY: no port free, or the engine is full. */
-MUST_USE enum err media_open(struct media *m, const struct media_open *o, struct media_local *local, media_id *out);
+MUST_USE enum err
+media_open(struct media *m, const struct media_open *o, struct media_local *local, media_id *out);
 /* Begins to send (comfort silence) and to time out. */
 void media_start(struct media *m, media_id id);
 /* After a re-INVITE or the ACK of a delayed offer; re-opens the latch window. */
@@ -93,7 +103,8 @@ void media_close(struct media *m, media_id id);
 
 /* Engine counters for /metrics. */
 struct media_totals {
-	int64_t sessions, packets_sent, packets_received, late_ticks, bad_source, malformed, ports_free;
+	int64_t sessions, packets_sent, packets_received, late_ticks, bad_source, malformed,
+		ports_free;
 };
 void media_totals(const struct media *m, struct media_totals *out);
 

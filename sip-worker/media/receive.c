@@ -221,6 +221,9 @@ receive_socket(struct media_thread *t, struct media_session *s, int which)
 			receive_rtcp(s, r->data[i], r->msgs[i].msg_len, &r->from[i]);
 		r->msgs[i].msg_hdr.msg_namelen = sizeof(r->from[i]);
 	}
+	/* Edge-triggered: what is left must be asked for, else it waits for the next packet. */
+	if (n == BATCH)
+		thread_watch(t, s, which, EPOLL_CTL_MOD);
 	if (n > 0)
 		t->received += (unsigned)n;
 	t->bad_source += s->bad_source - bad;

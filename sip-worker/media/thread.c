@@ -32,14 +32,14 @@ thread_ntp_mid(const struct media_thread *t)
 	return (uint32_t)(seconds << 16 | ((uint64_t)(ns % 1000000000) << 16) / 1000000000);
 }
 
-static void
-watch(struct media_thread *t, struct media_session *s, int which)
+void
+thread_watch(struct media_thread *t, struct media_session *s, int which, int how)
 {
-	struct epoll_event e = { .events = EPOLLIN };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET };
 
 	e.data.ptr = (void *)((uintptr_t)s | (uintptr_t)which);
 	/* Fails only without kernel memory: the session is then deaf, and times out. */
-	epoll_ctl(t->epoll, EPOLL_CTL_ADD, s->fd[which], &e);
+	epoll_ctl(t->epoll, how, s->fd[which], &e);
 }
 
 void
@@ -47,8 +47,8 @@ thread_admit(struct media_thread *t, struct media_session *s)
 {
 	unsigned ahead = 1 + t->phase++ % s->period; /* phases spread evenly */
 
-	watch(t, s, 0);
-	watch(t, s, 1);
+	thread_watch(t, s, 0, EPOLL_CTL_ADD);
+	thread_watch(t, s, 1, EPOLL_CTL_ADD);
 	list_append(&t->wheel[(t->slot + ahead) % WHEEL_SLOTS], &s->wheel);
 	t->running++;
 }
