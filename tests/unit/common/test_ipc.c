@@ -5,20 +5,16 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/ipc.h"
 #include "common/jfield.h"
 #include "common/log.h"
 #include "common/str.h"
-#include "tests/fakes/oom.h"
 
 static struct loop *loop;
 static struct ipc *conn; /* ours */
@@ -443,127 +439,6 @@ frame_lengths(void **state)
 	assert_true(bad);
 }
 
-/* --- sockets --- */
-
-static void
-listening(void **state)
-{
-	char dir[] = "/tmp/handback-ipc-XXXXXX", path[64], below[64], other[64], longer[300];
-	struct fault f;
-	struct stat st;
-	int fd, client, server;
-
-	(void)state;
-	assert_non_null(mkdtemp(dir));
-	assert_true(str_print(below, sizeof(below), "%s/run", dir));
-	assert_true(str_print(path, sizeof(path), "%s/run/c.sock", dir));
-	assert_true(str_print(other, sizeof(other), "%s/file", dir));
-	errno = 0;
-	assert_int_equal(ipc_connect(path), -1);
-	assert_int_equal(errno, ENOENT);
-	assert_int_equal(ipc_accept(-1), -1);
-
-	fd = ipc_listen(path, &f);
-	assert_true(fd >= 0);
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0660);
-	assert_int_equal(ipc_accept(fd), -1); /* would block */
-	client = ipc_connect(path);
-	server = ipc_accept(fd);
-	assert_true(client >= 0 && server >= 0);
-	assert_true(fcntl(server, F_GETFL) & O_NONBLOCK);
-	assert_true(fcntl(client, F_GETFL) & O_NONBLOCK);
-	assert_true(fcntl(server, F_GETFD) & FD_CLOEXEC);
-	close(client);
-	close(server);
-
-	/* A second one does not steal it; a stale one is replaced. */
-	assert_int_equal(ipc_listen(path, &f), -1);
-	assert_string_equal(f.where, path);
-	assert_non_null(strstr(f.what, "another process"));
-	close(fd);
-	assert_int_equal(ipc_connect(path), -1);
-	assert_int_equal(errno, ECONNREFUSED);
-	fd = ipc_listen(path, &f);
-	assert_true(fd >= 0);
-	close(fd);
-
-	/* A file that is no socket is somebody's. */
-	fd = open(other, O_CREAT | O_WRONLY, 0600);
-	close(fd);
-	assert_int_equal(ipc_listen(other, &f), -1);
-	assert_non_null(strstr(f.what, "not a socket"));
-	assert_int_equal(stat(other, &st), 0);
-
-	memset(longer, 'x', sizeof(longer) - 1);
-	longer[sizeof(longer) - 1] = '\0';
-	assert_int_equal(ipc_listen(longer, &f), -1);
-	assert_int_equal(ipc_connect(longer), -1);
-	assert_int_equal(ipc_listen("", &f), -1);
-	assert_int_equal(ipc_listen("/nonexistent/x/y/z.sock", &f), -1);
-	unlink(path);
-	unlink(other);
-	rmdir(below);
-	rmdir(dir);
-}
-
-/* --- no memory --- */
-
-static void
-on_quiet(struct ipc *c, json_t *msg, void *arg)
-{
-	(void)c;
-	(void)msg;
-	(void)arg;
-	messages++;
-}
-
-static void
-on_quietly_gone(struct ipc *c, enum err why, void *arg)
-{
-	(void)c;
-	(void)why;
-	(void)arg;
-}
-
-static const struct ipc_ops quiet = { on_quiet, on_quietly_gone };
-
-static bool
-exchange(void *arg)
-{
-	int p[2];
-	struct loop *l = loop_create();
-	struct ipc *a = NULL, *b = NULL;
-	bool ok = false;
-
-	if (!l)
-		return false;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p) != 0)
-		abort();
-	messages = 0;
-	a = ipc_open(l, p[0], &quiet, NULL);
-	b = ipc_open(l, p[1], &quiet, NULL);
-	if (a && b && ipc_send(a, arg) == ERR_OK && ipc_send(a, arg) == ERR_OK) {
-		for (int i = 0; i < 20; i++)
-			loop_step(l, 0);
-		ok = messages == 2;
-	}
-	ipc_close(a);
-	ipc_close(b);
-	loop_destroy(l);
-	return ok;
-}
-
-static void
-survives_lack_of_memory(void **state)
-{
-	json_t *j = json_pack("{s:[s,s,s],s:i}", "list", "one", "two", "three", "n", 7);
-
-	(void)state;
-	assert_true(oom_run(exchange, j) > 20);
-	json_decref(j);
-}
-
 int
 main(void)
 {
@@ -582,8 +457,6 @@ main(void)
 		T(what_the_other_side_would_refuse_is_not_sent),
 		T(two_ends_of_ours_understand_each_other),
 		cmocka_unit_test(frame_lengths),
-		cmocka_unit_test(listening),
-		cmocka_unit_test(survives_lack_of_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -274,7 +274,6 @@ an_earlier_timer_set_within_a_turn_rings(void **state)
 struct end {
 	struct loop_io io;
 	int fd;
-	struct end *other; /* unwatched by on_end() */
 	const char *name;
 };
 
@@ -321,135 +320,6 @@ loops_nest(void **state)
 	close(e.fd);
 	loop_unwatch(outer, &io);
 	loop_destroy(outer);
-}
-
-/* --- descriptors --- */
-
-static void
-on_end(struct loop_io *io, uint32_t events)
-{
-	struct end *e = container_of(io, struct end, io);
-	char byte;
-
-	assert_true(events & (EPOLLIN | EPOLLHUP));
-	(void)!read(e->fd, &byte, sizeof(byte));
-	tell(e->name);
-	if (e->other)
-		loop_unwatch(loop, &e->other->io);
-}
-
-static void
-descriptors_call_back(void **state)
-{
-	int p[2];
-	struct end e = { .name = "in", .io.fd = -1 };
-
-	(void)state;
-	assert_int_equal(pipe(p), 0);
-	e.fd = p[0];
-	assert_int_equal(loop_watch(loop, &e.io, p[0], EPOLLIN, on_end), ERR_OK);
-	loop_step(loop, 0);
-	assert_string_equal(story, "");
-	assert_int_equal(write(p[1], "xy", 2), 2);
-	assert_true(readable(loop_fd(loop), 0));
-	loop_step(loop, -1);
-	loop_step(loop, -1);
-	assert_string_equal(story, "in in ");
-	assert_int_equal(loop_rewatch(loop, &e.io, 0), ERR_OK);
-	assert_int_equal(write(p[1], "x", 1), 1);
-	loop_step(loop, 0);
-	assert_string_equal(story, "in in ");
-	assert_int_equal(loop_rewatch(loop, &e.io, EPOLLIN), ERR_OK);
-	close(p[1]);
-	loop_step(loop, 0);
-	loop_step(loop, 0);
-	assert_string_equal(story, "in in in in ");
-	loop_unwatch(loop, &e.io);
-	loop_unwatch(loop, &e.io);
-	assert_int_equal(e.io.fd, -1);
-	close(p[0]);
-}
-
-static void
-errors_of_watching(void **state)
-{
-	struct loop_io io = { .fd = -1 };
-	struct loop_io zeroed = { 0 };
-
-	(void)state;
-	assert_int_equal(loop_watch(loop, &io, -1, EPOLLIN, on_end), ERR_IO);
-	assert_int_equal(io.fd, -1);
-	loop_unwatch(loop, &io);
-	loop_unwatch(loop, &zeroed);
-}
-
-static void
-an_io_unwatched_in_the_same_turn_stays_silent(void **state)
-{
-	struct end e[2] = { { .name = "one" }, { .name = "one" } };
-	int fds[2];
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		fds[i] = eventfd(1, EFD_NONBLOCK);
-		e[i].fd = fds[i];
-		e[i].other = &e[1 - i];
-		assert_int_equal(loop_watch(loop, &e[i].io, fds[i], EPOLLIN, on_end), ERR_OK);
-	}
-	/* Both are ready; whichever comes first unwatches the other. */
-	loop_step(loop, 0);
-	assert_string_equal(story, "one ");
-	loop_unwatch(loop, &e[0].io);
-	loop_unwatch(loop, &e[1].io);
-	close(fds[0]);
-	close(fds[1]);
-}
-
-static void
-on_reborn(struct loop_io *io, uint32_t events)
-{
-	(void)io;
-	(void)events;
-	tell("reborn");
-}
-
-static void
-on_reuse(struct loop_io *io, uint32_t events)
-{
-	struct end *e = container_of(io, struct end, io);
-
-	(void)events;
-	tell("first");
-	/* The other is let go and its memory serves a new descriptor within the turn: the old
-	 * readiness must not reach it. */
-	loop_unwatch(loop, &e->other->io);
-	loop_unwatch(loop, &e->io);
-	assert_int_equal(
-		loop_watch(loop, &e->other->io, eventfd(0, EFD_NONBLOCK), EPOLLIN, on_reborn),
-		ERR_OK);
-	e->other->other = NULL;
-}
-
-static void
-stale_readiness_does_not_reach_a_new_owner(void **state)
-{
-	struct end e[2] = { { .name = "x" }, { .name = "x" } };
-	int reborn;
-
-	(void)state;
-	for (int i = 0; i < 2; i++) {
-		e[i].fd = eventfd(1, EFD_NONBLOCK);
-		e[i].other = &e[1 - i];
-		assert_int_equal(loop_watch(loop, &e[i].io, e[i].fd, EPOLLIN, on_reuse), ERR_OK);
-	}
-	loop_step(loop, 0);
-	assert_string_equal(story, "first ");
-	reborn = e[0].io.fd >= 0 ? 0 : 1;
-	close(e[0].fd);
-	close(e[1].fd);
-	e[0].fd = e[reborn].io.fd;
-	loop_unwatch(loop, &e[reborn].io);
-	close(e[0].fd);
 }
 
 static void
@@ -512,10 +382,6 @@ main(void)
 		T(a_cancelled_timer_costs_one_idle_turn),
 		T(an_earlier_timer_set_within_a_turn_rings),
 		T(loops_nest),
-		T(descriptors_call_back),
-		T(errors_of_watching),
-		T(an_io_unwatched_in_the_same_turn_stays_silent),
-		T(stale_readiness_does_not_reach_a_new_owner),
 		T(runs_until_stopped),
 		cmocka_unit_test(survives_lack_of_memory),
 	};
