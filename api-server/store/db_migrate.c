@@ -2,15 +2,10 @@
 
 #include <string.h>
 
+#include "common/embed.h"
 #include "common/log.h"
 
-/* The file's bytes between two symbols; paths are relative to where the compiler runs. */
-#define SQL_FILE(sym, path)                                                    \
-	__asm__(".pushsection .rodata\n" #sym ":\n.incbin \"" path "\"\n" #sym \
-		"_end:\n.byte 0\n.popsection\n");                              \
-	extern const char sym[], sym##_end[];
-
-SQL_FILE(sql_0001_start, "schema/sql/sqlite/0001_start.sql")
+EMBED(sql_0001_start, "schema/sql/sqlite/0001_start.sql")
 
 /* In order; entry i takes the file from version i to i + 1.  Append only. */
 static const struct migration {

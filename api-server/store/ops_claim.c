@@ -232,8 +232,11 @@ claim_made(struct db *db, const struct store_transfer_claim *c)
 	const struct msg_claim *m = c->claim;
 	char second[ID_MAX];
 	const char *id = m->sip_call_id;
-	enum err e = look_at_id(db, c, id);
+	enum err e;
 
+	if (!*id)
+		return ERR_INVALID;
+	e = look_at_id(db, c, id);
 	if (e == ERR_CONFLICT) {
 		second_id(m, second);
 		id = second;
