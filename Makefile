@@ -25,7 +25,7 @@ worker_LIBS := $(shell pkg-config --libs $(PKG_WORKER)) $(FLITE) $(common_LIBS)
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
         -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Wformat=2 -Wundef \
-        -Wimplicit-fallthrough -Wswitch-enum
+        -Wimplicit-fallthrough -Wswitch-enum -Wno-missing-field-initializers
 OPT  ?= -O2 -g
 HARD := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer,-D_FORTIFY_SOURCE=2) \
         -fstack-protector-strong -fPIE

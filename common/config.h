@@ -150,6 +150,7 @@ struct config {
 
 	struct account *accounts;
 	size_t account_count;
+	struct text_list agent_files; /* as written; empty: the embedded front desk alone */
 	struct agentdef **agents;
 	size_t agent_count;
 	char agents_version[17]; /* hex digest over all agent files: hello compares it */
