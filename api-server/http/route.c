@@ -87,6 +87,7 @@ capture(struct route_match *out, const struct route *rt, const char *seg, size_t
 		bool formed = route_decode(seg, seg_len, longer, sizeof(longer));
 
 		out->err = formed ? ERR_NOT_FOUND : ERR_INVALID;
+		out->param[0] = '\0';
 		return;
 	}
 	out->err = ERR_OK;
