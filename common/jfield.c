@@ -296,9 +296,10 @@ json_parse_depth(const char *text, size_t len, unsigned depth, json_t **out, str
 	json_error_t je;
 	json_t *j;
 
-	/* Before the parser sees it: it would recurse far deeper. */
-	if (!json_shallow(text, len, depth)) {
-		fault_set(f, "", "nested deeper than %u, or NUL in a string", depth);
+	/* Before the parser sees it: it would recurse far deeper, and takes NUL for a blank in
+	 * some places. */
+	if (memchr(text, '\0', len) || !json_shallow(text, len, depth)) {
+		fault_set(f, "", "nested deeper than %u, or NUL in it", depth);
 		return ERR_INVALID;
 	}
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);

@@ -55,6 +55,7 @@ parses_or_says_why(void **state)
 		assert_string_not_equal(f.where, "untouched");
 	}
 	assert_int_equal(json_parse("[\0]", 3, &(json_t *){ NULL }, NULL), ERR_INVALID);
+	assert_int_equal(json_parse("[null\0,1]", 9, &(json_t *){ NULL }, NULL), ERR_INVALID);
 }
 
 static void
