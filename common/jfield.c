@@ -298,7 +298,7 @@ json_parse_depth(const char *text, size_t len, unsigned depth, json_t **out, str
 
 	/* Before the parser sees it: it would recurse far deeper, and takes NUL for a blank in
 	 * some places. */
-	if (memchr(text, '\0', len) || !json_shallow(text, len, depth)) {
+	if ((len > 0 && memchr(text, '\0', len)) || !json_shallow(text, len, depth)) {
 		fault_set(f, "", "nested deeper than %u, or NUL in it", depth);
 		return ERR_INVALID;
 	}
