@@ -112,8 +112,10 @@ count_ports(struct media *m)
 {
 	int64_t n = 0;
 
-	for (int i = 0; i < FAMILIES; i++)
-		n += (int64_t)ports_free(m->ports[i]);
+	if (address_of(&m->cfg->media.address, AF_INET))
+		n += (int64_t)ports_free(m->ports[0]);
+	if (address_of(&m->cfg->media.address, AF_INET6))
+		n += (int64_t)ports_free(m->ports[1]);
 	atomic_store(&m->ports_free, n);
 }
 
