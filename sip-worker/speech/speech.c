@@ -154,11 +154,14 @@ finish_order(struct task *t)
 	struct speech *s = w->speech;
 	struct speech_entry *e = w->entry;
 	struct clip *clip = w->clip;
-
 	enum err err = w->err;
 
 	w->entry = NULL;
 	w->clip = NULL;
+	if (atomic_load(&s->halted)) {
+		clip_unref(clip); /* the entry goes with the index */
+		return;
+	}
 	if (clip)
 		s->totals.synthesised++;
 	else
@@ -235,6 +238,8 @@ worker_join(struct worker *w)
 {
 	struct task nudge = { .run = wake };
 
+	if (!w->box)
+		return;
 	if (w->started) {
 		ignore_err(mailbox_post(w->box, &nudge)); /* else within IDLE_POLL_MS */
 		pthread_join(w->thread, NULL);
