@@ -76,12 +76,12 @@ snapshot_take(const struct talk *t)
 }
 
 static void
-restore_map(struct talk *t, json_t *map, const json_t *from, bool keep_new)
+restore_map(struct talk *t, json_t *map, json_t *from, bool keep_new)
 {
 	const char *name;
 	json_t *value;
 
-	json_object_foreach((json_t *)(uintptr_t)from, name, value)
+	json_object_foreach(from, name, value)
 	{
 		if (!keep_new || !json_object_get(map, name))
 			vars_set(t, map, name, json_deep_copy(value));
@@ -105,18 +105,21 @@ restore_transcript(struct talk *t, const json_t *from)
 }
 
 void
-snapshot_restore(struct talk *t, const json_t *snapshot)
+snapshot_restore(struct talk *t)
 {
-	const char *task = json_string_value(json_object_get(snapshot, "task"));
+	json_t *s = t->snapshot;
+	const char *task = json_string_value(json_object_get(s, "task"));
 
-	if (!json_is_object(snapshot))
-		return;
-	t->resumed = true;
-	if (!t->task)
-		t->task = task ? agentdef_task(t->def, task) : NULL;
-	restore_map(t, t->vars, json_object_get(snapshot, "vars"), false);
-	restore_map(t, t->input_vars, json_object_get(snapshot, "input_vars"), true);
-	restore_map(t, t->responses, json_object_get(snapshot, "function_responses"), false);
-	restore_transcript(t, json_object_get(snapshot, "transcript"));
+	t->snapshot = NULL;
+	if (json_is_object(s)) {
+		t->resumed = true;
+		if (!t->task && task)
+			t->task = agentdef_task(t->def, task);
+		restore_map(t, t->vars, json_object_get(s, "vars"), false);
+		restore_map(t, t->input_vars, json_object_get(s, "input_vars"), true);
+		restore_map(t, t->responses, json_object_get(s, "function_responses"), false);
+		restore_transcript(t, json_object_get(s, "transcript"));
+	}
+	json_decref(s);
 	t->dirty = false;
 }

@@ -538,7 +538,13 @@ talk_create(const struct agent_start *s)
 	list_init(&t->calls);
 	list_init(&t->events);
 	fsm_init(&t->fsm, &talk_fsm, TALK_STARTING);
-	if (!vars_init(t, s->input_vars, s->call)) {
+	if (s->task && s->task[0]) {
+		t->task = agentdef_task(s->def, s->task);
+		t->task_unknown = !t->task;
+	}
+	if (s->snapshot)
+		t->snapshot = json_deep_copy(s->snapshot);
+	if (!vars_init(t, s->input_vars, s->call) || (s->snapshot && !t->snapshot)) {
 		talk_destroy(t);
 		return NULL;
 	}
@@ -558,7 +564,12 @@ talk_open(struct talk *t, struct talk_home *home)
 
 	t->home = home;
 	ptimer_set(home->loop, &t->deadline, states[TALK_STARTING].deadline_ms, false, on_deadline);
+	snapshot_restore(t);
+	if (!t->task)
+		t->task = t->def->default_task;
 	agent_entry(t, "starting", NULL);
+	if (t->task_unknown)
+		talk_note(t, "The task asked for is not known; %s instead.", t->task->name);
 	t->brain = find_brain(t->def->brain);
 	if (t->brain)
 		e = t->brain->open(t, &t->brain_state);
@@ -593,5 +604,6 @@ talk_destroy(struct talk *t)
 	outcome_finish(&t->outcome);
 	json_decref(t->context);
 	json_decref(t->transcript);
+	json_decref(t->snapshot);
 	free(t);
 }

@@ -70,6 +70,8 @@ struct talk {
 
 	/* what is known */
 	const struct agent_task *task;
+	bool task_unknown; /* the one asked for */
+	json_t *snapshot;  /* to resume, until talk_open() */
 	bool resumed;
 	json_t *context; /* owns the next three */
 	json_t *vars, *input_vars, *responses;
@@ -148,8 +150,8 @@ json_t *outcome_transfer_vars(struct talk *t, const struct agent_function *fn,
 /* --- snapshot.c --- */
 void transcript_add(struct talk *t, const char *who, const char *text, bool cut);
 json_t *snapshot_take(const struct talk *t);
-/* Before talk_open(). Ignores what it cannot use. */
-void snapshot_restore(struct talk *t, const json_t *snapshot);
+/* Uses up t->snapshot; a task asked for goes before the one in it.  Ignores what it cannot use. */
+void snapshot_restore(struct talk *t);
 
 /* --- emit.c --- */
 void emit_ready(struct talk *t);
