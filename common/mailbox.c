@@ -19,16 +19,16 @@ struct cell {
 };
 
 struct mailbox {
-	size_t mask;
 	_Alignas(64) _Atomic size_t tail; /* posters */
-	_Alignas(64) _Atomic bool armed;
-	_Alignas(64) size_t head; /* from here on the receiver's own */
-	uint64_t owed;            /* writes to event_fd that are not read yet */
-	bool was_armed;
-	int event_fd;
+	_Alignas(64) size_t head;         /* the receiver's own, down to io */
+	uint64_t owed;                    /* writes to event_fd that are not read yet */
 	struct loop *loop;
 	struct loop_io io;
+	_Alignas(64) size_t mask; /* read by all, hardly ever written */
 	struct cell *cells;
+	int event_fd;
+	bool was_armed;
+	_Atomic bool armed;
 };
 
 struct mailbox *

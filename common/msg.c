@@ -106,7 +106,7 @@ static const struct jfield bye_fields[] = {
 
 const struct msg_info msg_table[MSG_TYPE_COUNT] = {
 #define X(sym, wire_, dir_, kind_, body_, reply_)                                          \
-	[MSG_##sym] = { .wire = wire_, .dir = dir_, .kind = kind_,                         \
+	[MSG_##sym] = { .wire = (wire_), .dir = (dir_), .kind = (kind_),                   \
 			.body = body_##_fields, .reply = reply_##_fields,                  \
 			.body_size = sizeof(struct msg_##body_),                           \
 			.reply_size = sizeof(struct msg_##reply_) },
