@@ -63,8 +63,7 @@ hang_up(struct ipc *c)
 static void
 tell_gone(struct ipc *c, enum err why)
 {
-	if (c->told || c->closed)
-		return;
+	assert(!c->told && !c->closed);
 	hang_up(c);
 	c->told = true;
 	c->ops->gone(c, why, c->arg);
