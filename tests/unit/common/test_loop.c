@@ -7,6 +7,8 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +40,16 @@ int64_t
 clock_wall_ms(void)
 {
 	return 0;
+}
+
+/* Counts what the loop asks of the kernel. */
+static int settings;
+
+int
+timerfd_settime(int fd, int flags, const struct itimerspec *new, struct itimerspec *old)
+{
+	settings++;
+	return (int)syscall(SYS_timerfd_settime, fd, flags, new, old);
 }
 
 static struct loop *loop;
@@ -256,6 +268,24 @@ a_cancelled_timer_costs_one_idle_turn(void **state)
 }
 
 static void
+pushing_back_costs_no_system_call(void **state)
+{
+	struct named a = { .name = "a" };
+
+	(void)state;
+	settings = 0;
+	for (int i = 0; i < 1000; i++)
+		assert_true(loop_timer_set(loop, &a.timer, 5000 + i, on_named));
+	for (int i = 0; i < 1000; i++) {
+		loop_timer_cancel(loop, &a.timer);
+		assert_true(loop_timer_set(loop, &a.timer, 9000, on_named));
+		loop_step(loop, 0);
+	}
+	assert_int_equal(settings, 1);
+	loop_timer_cancel(loop, &a.timer);
+}
+
+static void
 an_earlier_timer_set_within_a_turn_rings(void **state)
 {
 	struct named late = { .name = "late" };
@@ -380,6 +410,7 @@ main(void)
 		T(the_clock_stands_still_within_a_turn),
 		T(the_descriptor_wakes_for_timers),
 		T(a_cancelled_timer_costs_one_idle_turn),
+		T(pushing_back_costs_no_system_call),
 		T(an_earlier_timer_set_within_a_turn_rings),
 		T(loops_nest),
 		T(runs_until_stopped),
