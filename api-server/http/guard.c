@@ -247,7 +247,7 @@ on_value(struct guard *g, char c)
 		if (g->field == K_LENGTH && !g->count)
 			return refuse(g, &bad_length);
 		if (g->field == K_CODING && !g->chunked)
-			return refuse(g, &bad_coding);
+			return refuse(g, g->count ? &bad_coding : &bad_header);
 		g->state = S_LINE_LF;
 		return GUARD_MORE;
 	}

@@ -62,7 +62,7 @@ static const struct vector vectors[] = {
 	V("coding, longer",    POST "Transfer-Encoding: chunkedx\r\n\r\n0\r\n\r\n", 501, 0),
 	V("coding, VT",        POST "Transfer-Encoding:\x0b" "chunked\r\n\r\n0\r\n\r\n", 400, 0),
 	V("coding, quoted",    POST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 501, 0),
-	V("coding, empty",     POST "Transfer-Encoding:\r\n\r\n0\r\n\r\n", 501, 0),
+	V("coding, empty",     POST "Transfer-Encoding:\r\n\r\n0\r\n\r\n", 400, 0),
 	V("coding in 1.0",     "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, 0),
 	V("blank, colon",      POST "Content-Length : 3\r\n\r\nabc", 400, 0),
 	V("tab, colon",        POST "Content-Length\t: 3\r\n\r\nabc", 400, 0),
