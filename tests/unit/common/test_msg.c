@@ -44,6 +44,20 @@ the_catalogue_is_whole(void **state)
 }
 
 static void
+return_types_are_those_of_the_configuration(void **state)
+{
+	const struct jfield *f = msg_table[MSG_CLAIM].reply;
+
+	(void)state;
+	while (strcmp(f->name, "return_type") != 0)
+		f++;
+	for (int i = RETURN_BYE; i <= RETURN_INVITE; i++)
+		assert_string_equal(f->names[i], return_type_names[i]);
+	assert_null(f->names[RETURN_INVITE + 1]);
+	assert_null(return_type_names[RETURN_INVITE + 1]);
+}
+
+static void
 a_request_round_trip(void **state)
 {
 	struct msg_claim c = {
@@ -236,6 +250,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_catalogue_is_whole),
+		cmocka_unit_test(return_types_are_those_of_the_configuration),
 		cmocka_unit_test(a_request_round_trip),
 		cmocka_unit_test(a_reply_round_trip),
 		cmocka_unit_test(an_event_round_trip),
