@@ -108,7 +108,8 @@ find_user(const struct account *a, const char *username)
 	return NULL;
 }
 
-/* The URI that was signed must name what is asked for; SBCs rewrite ports and parameters. */
+/* The URI that was signed must name what is asked for.  SBCs rewrite ports and parameters, some
+ * clients sign the host alone; a replay is stopped by the nonce count. */
 static bool
 uri_fits(struct request *rq, const char *text)
 {
@@ -116,7 +117,7 @@ uri_fits(struct request *rq, const char *text)
 	const url_t *given = url_make(msg_home(rq->msg), text);
 
 	return given && str_eq_nocase(given->url_host, asked->url_host) &&
-	       str_eq(given->url_user, asked->url_user);
+	       (!given->url_user || str_eq(given->url_user, asked->url_user));
 }
 
 static bool
