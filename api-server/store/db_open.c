@@ -120,6 +120,9 @@ db_open(const char *path, enum db_role role, struct fault *f)
 {
 	struct db *db = calloc(1, sizeof(*db));
 
+	/* Statistics of memory cost a lock per allocation; refused, and no matter, once SQLite
+	 * runs. */
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	if (!db) {
 		fault_set(f, "store.url", "out of memory");
 		return NULL;
