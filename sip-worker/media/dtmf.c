@@ -5,7 +5,7 @@
 #define STALE_MS    2000 /* an older timestamp later than this is a new base, not disorder */
 #define CONTINUE_MS 120  /* packets of one press come at least so often */
 
-static const char digits[] = "0123456789*#ABCD";
+static const char digits[DTMF_EVENTS + 1] = "0123456789*#ABCD";
 
 bool
 dtmf_read(const uint8_t *payload, size_t len, struct dtmf_event *out)
@@ -55,7 +55,7 @@ dtmf_take(struct dtmf *d, uint32_t ts, bool marker, const struct dtmf_event *e, 
 {
 	bool is_new;
 
-	if (e->event >= sizeof(digits) - 1)
+	if (e->event >= DTMF_EVENTS)
 		return 0;
 	is_new = dtmf_is_new(d, ts, marker, e, now_ms);
 	if (!is_new && ((int32_t)(ts - d->ts) < 0 || e->event != d->event))

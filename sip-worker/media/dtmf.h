@@ -6,6 +6,7 @@
 #include "common/base.h"
 
 #define DTMF_EVENT_SIZE 4
+#define DTMF_EVENTS     16 /* 0-9, *, #, A-D */
 
 struct dtmf {
 	bool known; /* an event was seen */

@@ -152,6 +152,7 @@ struct media_thread {
 	struct mailbox *mailbox;
 	struct task stop_task;
 	bool stopping;
+	bool skipped; /* the schedule has just moved */
 	int epoll;
 	/* Schedule: tick counts real time, slot the turns of the wheel; they part when ticks are
 	 * skipped, so that timestamps show the gap and nobody's phase is lost. */
@@ -223,6 +224,8 @@ void thread_stop(struct media_thread *t);
 void thread_admit(struct media_thread *t, struct media_session *s);
 void thread_dismiss(struct media_thread *t, struct media_session *s);
 void thread_watch(struct media_thread *t, struct media_session *s, int which, int how);
+/* The next tick has come: which one is it? Pure. */
+void thread_schedule(struct media_thread *t, int64_t now_ns);
 void thread_retry(struct media_session *s);
 static inline uint32_t
 thread_now(const struct media_thread *t)

@@ -92,10 +92,11 @@ tell_digit(struct media_session *s, char digit, int ms, bool inband)
 static bool
 is_event(const struct media_session *s, const struct rtp_packet *p)
 {
-	if (s->dtmf_pt >= 0)
-		return p->pt == s->dtmf_pt;
+	if (p->pt == s->dtmf_pt)
+		return true;
 	/* Not negotiated, but sent all the same by some gateways. */
-	return p->pt >= 96 && p->pt != s->pt && p->len == DTMF_EVENT_SIZE;
+	return p->pt >= 96 && p->pt != s->pt && p->len == DTMF_EVENT_SIZE &&
+	       p->payload[0] < DTMF_EVENTS;
 }
 
 static void
@@ -187,7 +188,7 @@ receive_rtp(struct media_session *s, const uint8_t *data, size_t len, const stru
 		receive_rtcp(s, data, len, from);
 		return;
 	}
-	if (len > DATAGRAM_MAX || !rtp_read(data, len, &p)) {
+	if (!rtp_read(data, len, &p)) {
 		s->malformed++;
 		return;
 	}
@@ -208,19 +209,34 @@ receive_rtp(struct media_session *s, const uint8_t *data, size_t len, const stru
 }
 
 static void
+receive_one(struct media_session *s, int which, int i)
+{
+	struct receive *r = s->thread->receive;
+	size_t len = r->msgs[i].msg_len; /* of the datagram, also where it was cut */
+
+	if (len > DATAGRAM_MAX)
+		s->malformed++;
+	else if (which == 0)
+		receive_rtp(s, r->data[i], len, &r->from[i]);
+	else
+		receive_rtcp(s, r->data[i], len, &r->from[i]);
+	r->msgs[i].msg_hdr.msg_namelen = sizeof(r->from[i]);
+}
+
+static void
 receive_socket(struct media_thread *t, struct media_session *s, int which)
 {
-	struct receive *r = t->receive;
 	uint64_t bad = s->bad_source, malformed = s->malformed;
-	int n = recvmmsg(s->fd[which], r->msgs, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+	int n = -1;
 
-	for (int i = 0; i < n; i++) {
-		if (which == 0)
-			receive_rtp(s, r->data[i], r->msgs[i].msg_len, &r->from[i]);
-		else
-			receive_rtcp(s, r->data[i], r->msgs[i].msg_len, &r->from[i]);
-		r->msgs[i].msg_hdr.msg_namelen = sizeof(r->from[i]);
+	/* The first call may report an ICMP error of what we sent. */
+	for (int tries = 0; n < 0 && tries < 2; tries++) {
+		n = recvmmsg(s->fd[which], t->receive->msgs, BATCH, MSG_DONTWAIT | MSG_TRUNC, NULL);
+		if (n < 0 && errno == EAGAIN)
+			return;
 	}
+	for (int i = 0; i < n; i++)
+		receive_one(s, which, i);
 	/* Edge-triggered: what is left must be asked for, else it waits for the next packet. */
 	if (n == BATCH)
 		thread_watch(t, s, which, EPOLL_CTL_MOD);

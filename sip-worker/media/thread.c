@@ -112,7 +112,11 @@ tick(struct media_thread *t)
 {
 	struct list *due = &t->wheel[t->slot % WHEEL_SLOTS];
 
-	/* Sending comes first: its moment is what the far side hears. */
+	/* After a stall, what came meanwhile is read before anybody is said to be silent. */
+	if (t->skipped)
+		receive_ready(t);
+	t->skipped = false;
+	/* Else sending comes first: its moment is what the far side hears. */
 	while (!list_empty(due)) {
 		struct media_session *s = container_of(due->next, struct media_session, wheel);
 
@@ -148,24 +152,30 @@ idle(struct media_thread *t)
 	mailbox_drain(t->mailbox, 0);
 }
 
-static void
-sleep_to_tick(struct media_thread *t)
+void
+thread_schedule(struct media_thread *t, int64_t now_ns)
 {
-	struct timespec at = { t->next_ns / 1000000000, t->next_ns % 1000000000 };
-	int64_t late_ns;
-	uint64_t late;
+	int64_t late_ns = now_ns - t->next_ns;
+	uint64_t late = late_ns > 0 ? (uint64_t)(late_ns / TICK_NS) : 0;
 
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
-		;
-	late_ns = clock_mono_ns() - t->next_ns;
-	late = late_ns > 0 ? (uint64_t)(late_ns / TICK_NS) : 0;
 	if (late > 0)
 		t->late++;
-	if (late <= LATE_TICKS)
+	t->skipped = late > LATE_TICKS;
+	if (!t->skipped)
 		late = 0; /* made good by ticks in a row */
 	t->tick += 1 + late;
 	t->next_ns += (int64_t)(1 + late) * TICK_NS;
 	t->slot++;
+}
+
+static void
+sleep_to_tick(struct media_thread *t)
+{
+	struct timespec at = { t->next_ns / 1000000000, t->next_ns % 1000000000 };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+		;
+	thread_schedule(t, clock_mono_ns());
 }
 
 static void *
