@@ -30,7 +30,7 @@ struct agent_value {
 
 struct agent_refvar {
 	char *name;
-	char *keypath; /* without the leading "response."; "" is the response itself */
+	char *keypath;          /* without the leading "response."; "" is the response itself */
 	struct expr *transform; /* over val; NULL: as it is */
 };
 
@@ -39,13 +39,13 @@ struct agent_function {
 	enum function_type type;
 	char *description;
 	struct tmpl *message_before; /* NULL: nothing is said */
-	json_t *parameters; /* JSON Schema (object) or NULL */
+	json_t *parameters;          /* JSON Schema (object) or NULL */
 	struct agent_value *transfer_variables;
 	size_t transfer_variable_count;
 	struct agent_refvar *reference_vars;
 	size_t reference_var_count;
-	json_t *response; /* mock */
-	int64_t delay_ms; /* mock */
+	json_t *response;              /* mock */
+	int64_t delay_ms;              /* mock */
 	struct agent_value *variables; /* set_variable */
 	size_t variable_count;
 	struct tmpl *text; /* recite */
@@ -74,7 +74,7 @@ struct agent_reprompt {
 	bool present;
 	int64_t after_ms; /* silence only */
 	struct tmpl *say;
-	int times; /* of `say` */
+	int times;                  /* of `say` */
 	struct agent_action action; /* afterwards; none: hand back as AGENT */
 };
 
@@ -124,6 +124,7 @@ bool agentdef_allows(const struct agent_task *task, const struct agent_function 
 
 /* Arguments against the function's parameters schema: type, required, enum, and properties'
  * types (string, number, integer, boolean, object, array), nested.  f->where is the path. */
-MUST_USE enum err agentdef_check_args(const struct agent_function *fn, const json_t *args, struct fault *f);
+MUST_USE enum err
+agentdef_check_args(const struct agent_function *fn, const json_t *args, struct fault *f);
 
 #endif
