@@ -112,6 +112,11 @@ $(O)/%.o: %.c $(O)/flags
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
+# EMBEDDED: what EMBED() takes in, which -MMD does not see.
+$(O)/common/config.o: examples/agents/frontdesk.yaml
+$(O)/api-server/http/h_static.o: schema/openapi.yaml $(wildcard api-server/web/*)
+$(O)/api-server/store/db_migrate.o: $(wildcard schema/sql/sqlite/*.sql)
+
 # Every header compiles alone.
 HEADERS := $(shell find common api-server sip-worker tests/fakes -name '*.h' 2>/dev/null)
 check-headers: $(addprefix hdr/,$(HEADERS))

@@ -19,17 +19,21 @@ static const char worker_help[] =
 	"  --sip-listen URL   udp:HOST:PORT or tcp:HOST:PORT; replaces sip.listen; repeatable\n"
 	"  --ping             ask the running worker by OPTIONS: exit 0 if it answers 200\n";
 
-static const char tail_help[] = "\nEvery key of the configuration is explained in README.md and schema/config.json.\n"
-				"Log level: HANDBACK_LOG=debug|info|warn|err\n"
-				"Signals: SIGTERM ends (a worker drains first), SIGHUP re-reads accounts, agents, certificates.\n";
+static const char tail_help[] =
+	"\nEvery key of the configuration is explained in README.md and schema/config.json.\n"
+	"Log level: HANDBACK_LOG=debug|info|warn|err\n"
+	"Signals: SIGTERM ends (a worker drains first), SIGHUP re-reads accounts, agents, "
+	"certificates.\n";
 
 static void
 help(bool is_worker)
 {
 	printf("%s\n\nusage: %s [options]\n\n%s%s%s",
-	       is_worker ? "sip-worker: takes calls, lets an agent talk to the caller, hands the call back"
+	       is_worker ? "sip-worker: takes calls, lets an agent talk to the caller, hands the "
+			   "call back"
 			 : "api-server: the REST side and the register of call transfers",
-	       is_worker ? "sip-worker" : "api-server", common_help, is_worker ? worker_help : "", tail_help);
+	       is_worker ? "sip-worker" : "api-server", common_help, is_worker ? worker_help : "",
+	       tail_help);
 	exit(0);
 }
 
@@ -79,10 +83,14 @@ void
 cli_parse(struct cli *cli, int argc, char **argv, bool is_worker)
 {
 	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },	{ "check-config", no_argument, NULL, 'k' },
-		{ "print-config", no_argument, NULL, 'p' },	{ "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },		{ "name", required_argument, NULL, 'n' },
-		{ "sip-listen", required_argument, NULL, 'l' }, { "ping", no_argument, NULL, 'i' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "check-config", no_argument, NULL, 'k' },
+		{ "print-config", no_argument, NULL, 'p' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ "name", required_argument, NULL, 'n' },
+		{ "sip-listen", required_argument, NULL, 'l' },
+		{ "ping", no_argument, NULL, 'i' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
@@ -112,8 +120,10 @@ override_listen(const struct cli *cli, struct config *c, struct fault *f)
 		char text[256];
 		struct ynode n = { .kind = Y_SCALAR, .line = 1, .text = text };
 
-		if (!str_copy(text, sizeof(text), cli->sip_listen[i]) || !cvalue_read(&r, &row, &n, &list[i])) {
-			fault_set(f, "--sip-listen", "expected udp:HOST:PORT or tcp:HOST:PORT, found \"%.60s\"",
+		if (!str_copy(text, sizeof(text), cli->sip_listen[i]) ||
+		    !cvalue_read(&r, &row, &n, &list[i])) {
+			fault_set(f, "--sip-listen",
+				  "expected udp:HOST:PORT or tcp:HOST:PORT, found \"%.60s\"",
 				  cli->sip_listen[i]);
 			free(list);
 			return false;
@@ -135,8 +145,10 @@ override_name(const struct cli *cli, struct config *c, struct fault *f)
 	if (!cli->worker_name)
 		return true;
 	name = strdup(cli->worker_name);
-	if (!name || !*name || strlen(name) > 63 || strpbrk(name, "/ \"") || str_has_control(name)) {
-		fault_set(f, "--name", "expected 1 to 63 characters without blanks, quotes or slashes");
+	if (!name || !*name || strlen(name) > 63 || strpbrk(name, "/ \"") ||
+	    str_has_control(name)) {
+		fault_set(f, "--name",
+			  "expected 1 to 63 characters without blanks, quotes or slashes");
 		free(name);
 		return false;
 	}
@@ -173,8 +185,8 @@ cli_config(const struct cli *cli)
 		fputs(out.data ? out.data : "", stdout);
 		buf_finish(&out);
 	} else {
-		printf("%s: ok, %zu account(s), %zu agent(s)\n", c->file ? c->file : "built-in defaults",
-		       c->account_count, c->agent_count);
+		printf("%s: ok, %zu account(s), %zu agent(s)\n",
+		       c->file ? c->file : "built-in defaults", c->account_count, c->agent_count);
 	}
 	config_destroy(c);
 	exit(0);

@@ -71,8 +71,8 @@ dir_of(const char *path, char out[4096])
 /* --- agents --- */
 
 static bool
-add_agent(struct config *c, const char *text, size_t len, const char *name, crypto_generichash_state *hash,
-	  struct fault *f)
+add_agent(struct config *c, const char *text, size_t len, const char *name,
+	  crypto_generichash_state *hash, struct fault *f)
 {
 	struct agentdef *a = agentdef_parse(text, len, name, f);
 
@@ -109,8 +109,8 @@ load_agents(struct config *c, struct fault *f)
 		free(text);
 	}
 	if (c->agent_files.count == 0)
-		ok = add_agent(c, frontdesk_yaml, (size_t)(frontdesk_yaml_end - frontdesk_yaml), "frontdesk.yaml",
-			       &hash, f);
+		ok = add_agent(c, frontdesk_yaml, (size_t)(frontdesk_yaml_end - frontdesk_yaml),
+			       "frontdesk.yaml", &hash, f);
 	crypto_generichash_final(&hash, digest, sizeof(digest));
 	id_hex(c->agents_version, digest, (sizeof(c->agents_version) - 1) / 2);
 	return ok;
@@ -140,8 +140,8 @@ config_parse(const char *text, size_t len, const char *name, const char *dir, st
 	struct creader r = { .name = name, .dir = dir, .f = f };
 	struct config *c = calloc(1, sizeof(*c));
 	struct ynode *root = yaml_parse(text, len, name, true, f);
-	bool ok = c && root && crows_read(&r, config_rows, config_row_count, root, c) && set_worker_name(c, f) &&
-		  load_agents(c, f) && config_check(&r, c, root);
+	bool ok = c && root && crows_read(&r, config_rows, config_row_count, root, c) &&
+		  set_worker_name(c, f) && load_agents(c, f) && config_check(&r, c, root);
 
 	yaml_destroy(root);
 	if (ok)
@@ -208,7 +208,8 @@ config_warnings(const struct config *c, void (*fn)(const char *text, void *arg),
 
 		if (a->sip.headers_mode && a->returns.type == RETURN_BYE &&
 		    str_print(text, sizeof(text),
-			      "account %s: header mode with returns.type BYE: what was learnt is read by "
+			      "account %s: header mode with returns.type BYE: what was learnt is "
+			      "read by "
 			      "GET /handback/v1/calls, not from the SIP messages",
 			      a->name))
 			fn(text, arg);

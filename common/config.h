@@ -70,7 +70,7 @@ struct account {
 		bool has_allowed_targets; /* absent differs from empty */
 		struct text_list allowed_targets;
 	} returns;
-	char *agent; /* name of a definition in config.agents */
+	char *agent;                      /* name of a definition in config.agents */
 	const struct agentdef *agent_def; /* resolved at load */
 	int64_t agent_start_timeout_ms;
 	int64_t max_calls; /* 0: no limit */
@@ -104,7 +104,7 @@ struct config {
 		int64_t heartbeat_ms;
 	} control;
 	struct {
-		char *url; /* as written */
+		char *url;         /* as written */
 		char *sqlite_path; /* file of sqlite:PATH, resolved */
 		int64_t retention_ms;
 	} store;
@@ -118,7 +118,7 @@ struct config {
 		bool tls_verify_clients, tls_verify_servers;
 		struct addr_list public_address;
 		char *realm;
-		int challenge; /* 401 or 407 */
+		int challenge;                            /* 401 or 407 */
 		enum digest_alg digest[DIGEST_ALG_COUNT]; /* offered in this order */
 		size_t digest_count;
 		bool unknown_drop; /* unknown_sources: drop; else 403 */
@@ -169,16 +169,17 @@ const struct account *config_account(const struct config *c, const char *name); 
 const struct agentdef *config_agent(const struct config *c, const char *name);
 
 /* One file = one YAML text in memory, for the fuzzer and for tests; dir resolves relative paths. */
-struct config *config_parse(const char *text, size_t len, const char *name, const char *dir, struct fault *f);
+struct config *
+config_parse(const char *text, size_t len, const char *name, const char *dir, struct fault *f);
 
 /* Options both programs share. */
 struct cli {
-	const char *config_file;       /* --config */
+	const char *config_file; /* --config */
 	bool check_config, print_config;
-	const char *worker_name;       /* sip-worker: --name */
-	const char *sip_listen[16];    /* sip-worker: --sip-listen, repeatable */
+	const char *worker_name;    /* sip-worker: --name */
+	const char *sip_listen[16]; /* sip-worker: --sip-listen, repeatable */
 	size_t sip_listen_count;
-	bool ping;                     /* sip-worker: --ping */
+	bool ping; /* sip-worker: --ping */
 };
 /* Handles --help, --version (prints, exits 0) and mistakes (stderr, exits 2) itself. */
 void cli_parse(struct cli *cli, int argc, char **argv, bool is_worker);

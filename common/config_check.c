@@ -43,7 +43,8 @@ cidr_overlap(const struct cidr *a, const struct cidr *b)
 	unsigned bits = a->bits < b->bits ? a->bits : b->bits, whole = bits / 8;
 	uint8_t mask = (uint8_t)(0xff00 >> (bits % 8));
 
-	return memcmp(a->ip, b->ip, whole) == 0 && (bits % 8 == 0 || ((a->ip[whole] ^ b->ip[whole]) & mask) == 0);
+	return memcmp(a->ip, b->ip, whole) == 0 &&
+	       (bits % 8 == 0 || ((a->ip[whole] ^ b->ip[whole]) & mask) == 0);
 }
 
 static bool
@@ -74,33 +75,37 @@ users_overlap(const struct account *a, const struct account *b)
 static bool
 is_ambiguous(const struct account *a, const struct account *b)
 {
-	return str_eq_nocase(a->sip.domain, b->sip.domain) && sources_overlap(a, b) && users_overlap(a, b);
+	return str_eq_nocase(a->sip.domain, b->sip.domain) && sources_overlap(a, b) &&
+	       users_overlap(a, b);
 }
 
 static bool
 check_account(struct creader *r, struct config *c, struct account *a, const struct ynode *node)
 {
 	if (!is_name(a->name))
-		return creader_fail(r, line_of(node, "name"),
-				    "name: expected 1 to %d characters without blanks, quotes or slashes",
-				    MSG_NAME_MAX - 1);
+		return creader_fail(
+			r, line_of(node, "name"),
+			"name: expected 1 to %d characters without blanks, quotes or slashes",
+			MSG_NAME_MAX - 1);
 	if (a->sip.allow.count == 0 && a->sip.user_count == 0)
 		return creader_fail(r, line_of(node, "sip"),
-				    "account %s has neither sip.allow nor sip.users: expected at least one, since "
+				    "account %s has neither sip.allow nor sip.users: expected at "
+				    "least one, since "
 				    "unauthenticated calls are never accepted",
 				    a->name);
-	a->returns.has_allowed_targets = yaml_get(yaml_get(node, "returns"), "allowed_targets") != NULL;
+	a->returns.has_allowed_targets = a->returns.allowed_targets.items != NULL;
 	a->agent_def = config_agent(c, a->agent);
 	if (!a->agent_def)
-		return creader_fail(r, line_of(node, "agent"), "agent: no file under `agents` defines \"%.60s\"",
-				    a->agent);
+		return creader_fail(r, line_of(node, "agent"),
+				    "agent: no file under `agents` defines \"%.60s\"", a->agent);
 	for (const struct account *b = c->accounts; b < a; b++) {
 		if (str_eq(a->name, b->name))
-			return creader_fail(r, line_of(node, "name"), "name: another account is called \"%s\" too",
-					    a->name);
+			return creader_fail(r, line_of(node, "name"),
+					    "name: another account is called \"%s\" too", a->name);
 		if (is_ambiguous(a, b))
 			return creader_fail(r, node->line,
-					    "accounts %s and %s would match the same call equally well: expected "
+					    "accounts %s and %s would match the same call equally "
+					    "well: expected "
 					    "another sip.domain, sip.allow or sip.users",
 					    b->name, a->name);
 	}
@@ -112,7 +117,8 @@ key_taken(const struct config *c, const char *id, const struct api_key *self)
 {
 	for (size_t i = 0; i < c->account_count; i++)
 		for (size_t k = 0; k < c->accounts[i].api_key_count; k++)
-			if (&c->accounts[i].api_keys[k] != self && str_eq(c->accounts[i].api_keys[k].id, id) &&
+			if (&c->accounts[i].api_keys[k] != self &&
+			    str_eq(c->accounts[i].api_keys[k].id, id) &&
 			    (self < c->accounts[i].api_keys ||
 			     self >= c->accounts[i].api_keys + c->accounts[i].api_key_count))
 				return true;
@@ -128,28 +134,35 @@ check_keys(struct creader *r, const struct config *c, const struct ynode *root)
 			const struct api_key *key = &c->accounts[i].api_keys[k];
 
 			if (!key->id[0] || !key->secret.len)
-				return creader_fail(r, line_of(root, "accounts"),
-						    "account %s: api_keys: id and secret may not be empty",
-						    c->accounts[i].name);
+				return creader_fail(
+					r, line_of(root, "accounts"),
+					"account %s: api_keys: id and secret may not be empty",
+					c->accounts[i].name);
 			if (key_taken(c, key->id, key))
-				return creader_fail(r, line_of(root, "accounts"),
-						    "api_keys: the id \"%.60s\" belongs to two accounts", key->id);
+				return creader_fail(
+					r, line_of(root, "accounts"),
+					"api_keys: the id \"%.60s\" belongs to two accounts",
+					key->id);
 		}
 	for (size_t i = 0; i < c->operator_count; i++)
-		if (!c->operators[i].id[0] || !c->operators[i].secret.len || key_taken(c, c->operators[i].id, NULL))
-			return creader_fail(r, line_of(root, "operators"),
-					    "operators: expected an id that no account has, and a secret");
+		if (!c->operators[i].id[0] || !c->operators[i].secret.len ||
+		    key_taken(c, c->operators[i].id, NULL))
+			return creader_fail(
+				r, line_of(root, "operators"),
+				"operators: expected an id that no account has, and a secret");
 	return true;
 }
 
 /* --- the rest --- */
 
 static bool
-check_pair(struct creader *r, const struct ynode *root, const char *section, const char *cert, const char *key)
+check_pair(struct creader *r, const struct ynode *root, const char *section, const char *cert,
+	   const char *key)
 {
 	if (!cert == !key)
 		return true;
-	return creader_fail(r, line_of(root, section), "%s: expected both certificate and key", section);
+	return creader_fail(r, line_of(root, section), "%s: expected both certificate and key",
+			    section);
 }
 
 static bool
@@ -161,7 +174,8 @@ check_store(struct creader *r, struct config *c, const struct ynode *root)
 
 	if (!str_starts(c->store.url, "sqlite:") || !*path)
 		return creader_fail(r, line_of(root, "store.url"),
-				    "store.url: expected sqlite:FILE (other databases are not available in this version)");
+				    "store.url: expected sqlite:FILE (other databases are not "
+				    "available in this version)");
 	c->store.sqlite_path = malloc(size);
 	if (!c->store.sqlite_path)
 		return creader_fail(r, 1, "out of memory");
@@ -172,15 +186,17 @@ check_store(struct creader *r, struct config *c, const struct ynode *root)
 }
 
 static bool
-check_addresses(struct creader *r, const struct ynode *root, const char *path, const struct addr_list *l, bool any)
+check_addresses(struct creader *r, const struct ynode *root, const char *path,
+		const struct addr_list *l, bool any)
 {
 	if (l->count == 0 && any)
-		return creader_fail(r, line_of(root, path), "%s: expected at least one address", path);
+		return creader_fail(r, line_of(root, path), "%s: expected at least one address",
+				    path);
 	for (size_t i = 0; i < l->count; i++)
 		for (size_t k = 0; k < i; k++)
 			if (addr_family(&l->items[i]) == addr_family(&l->items[k]))
-				return creader_fail(r, line_of(root, path), "%s: expected one address per family",
-						    path);
+				return creader_fail(r, line_of(root, path),
+						    "%s: expected one address per family", path);
 	return true;
 }
 
@@ -193,20 +209,26 @@ config_check(struct creader *r, struct config *c, const struct ynode *root)
 		if (!check_account(r, c, &c->accounts[i], accounts->items[i]))
 			return false;
 	if (c->sip.challenge != 401 && c->sip.challenge != 407)
-		return creader_fail(r, line_of(root, "sip.challenge"), "sip.challenge: expected 401 or 407");
+		return creader_fail(r, line_of(root, "sip.challenge"),
+				    "sip.challenge: expected 401 or 407");
 	if (c->sip.min_se_s > c->sip.session_expires_s)
-		return creader_fail(r, line_of(root, "sip.min_se"), "sip.min_se: expected at most sip.session_expires");
+		return creader_fail(r, line_of(root, "sip.min_se"),
+				    "sip.min_se: expected at most sip.session_expires");
 	if (c->sip.listen_count == 0)
-		return creader_fail(r, line_of(root, "sip.listen"), "sip.listen: expected at least one address");
+		return creader_fail(r, line_of(root, "sip.listen"),
+				    "sip.listen: expected at least one address");
 	if (!c->sip.realm[0] || strpbrk(c->sip.realm, "\"\\"))
-		return creader_fail(r, line_of(root, "sip.realm"), "sip.realm: expected a name without quotes");
+		return creader_fail(r, line_of(root, "sip.realm"),
+				    "sip.realm: expected a name without quotes");
 	if (!is_name(c->worker.name))
 		return creader_fail(r, line_of(root, "worker.name"),
-				    "worker.name: expected 1 to %d characters without blanks, quotes or slashes",
+				    "worker.name: expected 1 to %d characters without blanks, "
+				    "quotes or slashes",
 				    MSG_NAME_MAX - 1);
 	return check_keys(r, c, root) &&
 	       check_pair(r, root, "api.tls", c->api.tls_certificate, c->api.tls_key) &&
-	       check_pair(r, root, "sip.tls", c->sip.tls_certificate, c->sip.tls_key) && check_store(r, c, root) &&
+	       check_pair(r, root, "sip.tls", c->sip.tls_certificate, c->sip.tls_key) &&
+	       check_store(r, c, root) &&
 	       check_addresses(r, root, "media.address", &c->media.address, true) &&
 	       check_addresses(r, root, "media.public_address", &c->media.public_address, false) &&
 	       check_addresses(r, root, "sip.public_address", &c->sip.public_address, false);

@@ -51,9 +51,8 @@ read_list(struct creader *r, const struct crow *row, const struct ynode *n, stru
 		return creader_fail(r, n->line, "%s: expected a list", row->path);
 	if (n->count > LIST_MAX)
 		return creader_fail(r, n->line, "%s: at most %d are possible", row->path, LIST_MAX);
-	if (n->count == 0)
-		return true;
-	l->items = calloc(n->count, row->element_size);
+	/* An empty list is not an absent one: it has items, none of them. */
+	l->items = calloc(n->count + 1, row->element_size);
 	if (!l->items)
 		return creader_fail(r, n->line, "out of memory");
 	for (size_t i = 0; i < n->count; i++) {
@@ -98,7 +97,8 @@ read_secret_file(struct creader *r, const struct crow *row, const struct ynode *
 	if (fd >= 0)
 		close(fd);
 	if (len < 0 || len == SECRET_MAX) {
-		creader_fail(r, n->line, "%s_file: %s: %s", row->path, file, len < 0 ? strerror(errno) : "too long");
+		creader_fail(r, n->line, "%s_file: %s: %s", row->path, file,
+			     len < 0 ? strerror(errno) : "too long");
 		free(file);
 		return false;
 	}
@@ -131,7 +131,8 @@ find_row(const struct walk *w, const char *path, bool *is_file, bool *section)
 
 		if (str_eq(p, path))
 			return (int)i;
-		if (w->rows[i].type == C_SECRET && str_starts(path, p) && str_eq(path + strlen(p), "_file")) {
+		if (w->rows[i].type == C_SECRET && str_starts(path, p) &&
+		    str_eq(path + strlen(p), "_file")) {
 			*is_file = true;
 			return (int)i;
 		}
@@ -145,13 +146,15 @@ static bool
 walk(struct walk *w, const struct ynode *map, const char *prefix)
 {
 	if (map->kind != Y_MAP)
-		return creader_fail(w->r, map->line, "%s%sexpected keys and values", prefix, prefix[0] ? ": " : "");
+		return creader_fail(w->r, map->line, "%s%sexpected keys and values", prefix,
+				    prefix[0] ? ": " : "");
 	for (size_t i = 0; i < map->count; i++) {
 		char path[256];
 		bool is_file, section, ok;
 		int at;
 
-		if (!str_print(path, sizeof(path), "%s%s%s", prefix, prefix[0] ? "." : "", map->keys[i]->text))
+		if (!str_print(path, sizeof(path), "%s%s%s", prefix, prefix[0] ? "." : "",
+			       map->keys[i]->text))
 			return creader_fail(w->r, map->keys[i]->line, "unknown key");
 		at = find_row(w, path, &is_file, &section);
 		if (at < 0 && section)
@@ -159,7 +162,8 @@ walk(struct walk *w, const struct ynode *map, const char *prefix)
 		else if (at < 0)
 			ok = creader_fail(w->r, map->keys[i]->line, "unknown key \"%s\"", path);
 		else if (w->seen[at])
-			ok = creader_fail(w->r, map->keys[i]->line, "%s and %s_file: only one of them", w->rows[at].path,
+			ok = creader_fail(w->r, map->keys[i]->line,
+					  "%s and %s_file: only one of them", w->rows[at].path,
 					  w->rows[at].path);
 		else if (is_file)
 			ok = read_secret_file(w->r, &w->rows[at], map->items[i], w->base);
@@ -190,7 +194,8 @@ read_default(struct walk *w, const struct crow *row, int line)
 }
 
 bool
-crows_read(struct creader *r, const struct crow *rows, size_t count, const struct ynode *node, void *base)
+crows_read(struct creader *r, const struct crow *rows, size_t count, const struct ynode *node,
+	   void *base)
 {
 	struct walk w = { .r = r, .rows = rows, .count = count, .base = base };
 
@@ -205,7 +210,8 @@ crows_read(struct creader *r, const struct crow *rows, size_t count, const struc
 
 /* --- printing --- */
 
-/* How many leading sections a path shares with the one before, and their names where they differ. */
+/* How many leading sections a path shares with the one before, and their names where they differ.
+ */
 static const char *
 print_sections(const char *path, const char *before, int indent, struct buf *out)
 {
@@ -246,7 +252,8 @@ print_list(const struct crow *row, const struct list_header *l, int indent, stru
 
 		if (row->element->type == C_MAP) {
 			buf_printf(out, "%*s-\n", indent + 2, "");
-			crows_print(row->element->rows, row->element->row_count, at, indent + 4, out);
+			crows_print(row->element->rows, row->element->row_count, at, indent + 4,
+				    out);
 		} else {
 			buf_printf(out, "%*s- ", indent + 2, "");
 			cvalue_print(row->element, at, out);
@@ -258,6 +265,8 @@ print_list(const struct crow *row, const struct list_header *l, int indent, stru
 static bool
 is_absent(const struct crow *row, const void *at)
 {
+	if (row->type == C_LIST)
+		return !((const struct list_header *)at)->items;
 	return (row->type == C_TEXT || row->type == C_PATH) && !*(char *const *)at;
 }
 

@@ -37,8 +37,8 @@ creader_fail(struct creader *r, int line, const char *fmt, ...)
 static bool
 expected(struct creader *r, const struct crow *row, const struct ynode *n, const char *what)
 {
-	return creader_fail(r, n->line, "%s%sexpected %s, found \"%.60s\"", row->path, row->path[0] ? ": " : "", what,
-			    n->text);
+	return creader_fail(r, n->line, "%s%sexpected %s, found \"%.60s\"", row->path,
+			    row->path[0] ? ": " : "", what, n->text);
 }
 
 /* A whole number and a unit; "0" needs none. */
@@ -69,8 +69,8 @@ in_range(struct creader *r, const struct crow *row, const struct ynode *n, int64
 {
 	if ((row->min == 0 && row->max == 0) || (value >= row->min && value <= row->max))
 		return true;
-	return creader_fail(r, n->line, "%s: \"%.60s\" is out of range (%lld to %lld%s)", row->path, n->text,
-			    (long long)row->min, (long long)row->max,
+	return creader_fail(r, n->line, "%s: \"%.60s\" is out of range (%lld to %lld%s)", row->path,
+			    n->text, (long long)row->min, (long long)row->max,
 			    row->type == C_DURATION  ? " ms"
 			    : row->type == C_SECONDS ? " s"
 			    : row->type == C_SIZE    ? " bytes"
@@ -109,7 +109,8 @@ read_text(struct creader *r, const struct crow *row, const struct ynode *n, void
 	size_t size;
 
 	if (str_has_control(n->text))
-		return creader_fail(r, n->line, "%s: control characters are not allowed", row->path);
+		return creader_fail(r, n->line, "%s: control characters are not allowed",
+				    row->path);
 	if (row->type == C_TEXT || n->text[0] == '/' || n->text[0] == '\0') {
 		copy = strdup(n->text);
 	} else {
@@ -152,10 +153,8 @@ static bool
 read_enums(struct creader *r, const struct crow *row, const struct ynode *n, void *at)
 {
 	int *items = at, value;
-	size_t room = 0, count = 0;
+	size_t count = 0; /* at most as many as there are names: none stands twice */
 
-	while (row->names[room])
-		room++;
 	if (n->kind != Y_SEQ || n->count == 0)
 		return creader_fail(r, n->line, "%s: expected a list of at least one", row->path);
 	for (size_t i = 0; i < n->count; i++) {
@@ -165,11 +164,11 @@ read_enums(struct creader *r, const struct crow *row, const struct ynode *n, voi
 			return false;
 		for (size_t k = 0; k < count; k++)
 			if (items[k] == value)
-				return creader_fail(r, n->items[i]->line, "%s: \"%s\" stands twice", row->path,
-						    n->items[i]->text);
+				return creader_fail(r, n->items[i]->line, "%s: \"%s\" stands twice",
+						    row->path, n->items[i]->text);
 		items[count++] = value;
 	}
-	memcpy(items + room, &count, sizeof(count));
+	memcpy((char *)at - row->offset + row->count_offset, &count, sizeof(count));
 	return true;
 }
 
@@ -185,7 +184,8 @@ read_ports(struct creader *r, const struct crow *row, const struct ynode *n, voi
 		return expected(r, row, n, "a port range such as 20000-29999");
 	memcpy(first, n->text, (size_t)(dash - n->text));
 	first[dash - n->text] = '\0';
-	if (!str_to_int64(first, 1024, 65534, &a) || !str_to_int64(dash + 1, 1025, 65535, &b) || b <= a)
+	if (!str_to_int64(first, 1024, 65534, &a) || !str_to_int64(dash + 1, 1025, 65535, &b) ||
+	    b <= a)
 		return expected(r, row, n, "a port range within 1024-65535, at least two ports");
 	out[0] = (uint16_t)a;
 	out[1] = (uint16_t)b;
@@ -205,15 +205,18 @@ read_listen(struct creader *r, const struct crow *row, const struct ynode *n, vo
 		if (addr_parse_hostport(n->text + 4, &out->addr))
 			return true;
 	}
-	return expected(r, row, n, "udp:HOST:PORT, tcp:HOST:PORT or tls:HOST:PORT with a numeric host");
+	return expected(r, row, n,
+			"udp:HOST:PORT, tcp:HOST:PORT or tls:HOST:PORT with a numeric host");
 }
 
 static bool
 read_secret(struct creader *r, const struct crow *row, const struct ynode *n, void *at)
 {
 	if (str_has_control(n->text))
-		return creader_fail(r, n->line, "%s: control characters are not allowed", row->path);
-	return secret_set(at, n->text, strlen(n->text)) || creader_fail(r, n->line, "out of memory");
+		return creader_fail(r, n->line, "%s: control characters are not allowed",
+				    row->path);
+	return secret_set(at, n->text, strlen(n->text)) ||
+	       creader_fail(r, n->line, "out of memory");
 }
 
 static bool
@@ -223,9 +226,12 @@ read_address(struct creader *r, const struct crow *row, const struct ynode *n, v
 		return addr_parse_hostport(n->text, at) ||
 		       expected(r, row, n, "HOST:PORT with a numeric host ([…]:PORT for IPv6)");
 	if (row->type == C_HOST)
-		return addr_parse(n->text, 0, at) || expected(r, row, n, "a numeric IPv4 or IPv6 address");
+		return addr_parse(n->text, 0, at) ||
+		       expected(r, row, n, "a numeric IPv4 or IPv6 address");
 	return cidr_parse(n->text, at) ||
-	       expected(r, row, n, "an address or a block such as 10.0.0.0/8 or 2001:db8::/32, host bits zero");
+	       expected(
+		       r, row, n,
+		       "an address or a block such as 10.0.0.0/8 or 2001:db8::/32, host bits zero");
 }
 
 bool
@@ -305,7 +311,8 @@ print_unit(int64_t v, const struct unit *units, size_t count, struct buf *out)
 	for (size_t i = 0; i < count; i++)
 		if (v && v % units[i].factor == 0 && (!best || units[i].factor > best->factor))
 			best = &units[i];
-	buf_printf(out, "%lld%s", best ? (long long)(v / best->factor) : (long long)v, best ? best->suffix : "");
+	buf_printf(out, "%lld%s", best ? (long long)(v / best->factor) : (long long)v,
+		   best ? best->suffix : "");
 }
 
 static void
@@ -328,11 +335,9 @@ static void
 print_enums(const struct crow *row, const void *at, struct buf *out)
 {
 	const int *items = at;
-	size_t room = 0, count;
+	size_t count;
 
-	while (row->names[room])
-		room++;
-	memcpy(&count, items + room, sizeof(count));
+	memcpy(&count, (const char *)at - row->offset + row->count_offset, sizeof(count));
 	buf_add_str(out, "[ ");
 	for (size_t i = 0; i < count; i++)
 		buf_printf(out, "%s%s", i ? ", " : "", row->names[items[i]]);

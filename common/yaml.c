@@ -93,7 +93,8 @@ expand_one(struct reader *r, size_t line, const char *at, struct buf *out)
 	else if (value)
 		return end + 1;
 	else {
-		ignore_err(str_print(what, sizeof(what), "${%s} is not set in the environment and has no default", name)
+		ignore_err(str_print(what, sizeof(what),
+				     "${%s} is not set in the environment and has no default", name)
 				   ? ERR_OK
 				   : ERR_INVALID);
 		complain(r, line, what);
@@ -139,9 +140,20 @@ static struct ynode *read_node(struct reader *r, yaml_event_t *e, int depth);
 static bool
 next_event(struct reader *r, yaml_event_t *e)
 {
+	const yaml_parser_t *p = &r->parser;
+	char what[256];
+
 	if (yaml_parser_parse(&r->parser, e))
 		return true;
-	complain(r, r->parser.problem_mark.line + 1, r->parser.problem ? r->parser.problem : "not YAML");
+	if (p->context)
+		ignore_err(str_print(what, sizeof(what), "%s, %s (begun in line %zu)", p->problem,
+				     p->context, p->context_mark.line + 1)
+				   ? ERR_OK
+				   : ERR_INVALID);
+	complain(r, p->problem_mark.line + 1,
+		 p->context   ? what
+		 : p->problem ? p->problem
+			      : "not YAML");
 	return false;
 }
 
@@ -172,21 +184,21 @@ read_scalar(struct reader *r, const yaml_event_t *e)
 }
 
 static bool
-push(struct ynode *n, struct ynode *key, struct ynode *item)
+push(struct reader *r, struct ynode *n, struct ynode *key, struct ynode *item)
 {
 	if ((n->count & (n->count + 1)) == 0) { /* 0, 1, 3, 7 … are full */
 		size_t cap = (n->count + 1) * 2;
 		struct ynode **items = realloc(n->items, cap * sizeof(*items));
 		struct ynode **keys;
 
-		if (!items)
-			return false;
-		n->items = items;
-		if (key) {
-			keys = realloc(n->keys, cap * sizeof(*keys));
-			if (!keys)
-				return false;
+		if (items)
+			n->items = items;
+		keys = items && key ? realloc(n->keys, cap * sizeof(*keys)) : NULL;
+		if (keys)
 			n->keys = keys;
+		if (!items || (key && !keys)) {
+			complain(r, (size_t)item->line, "out of memory");
+			return false;
 		}
 	}
 	if (key)
@@ -223,7 +235,7 @@ read_seq(struct reader *r, size_t line, int depth)
 
 		if (ended)
 			return n;
-		if (!item || !push(n, NULL, item)) {
+		if (!item || !push(r, n, NULL, item)) {
 			yaml_destroy(item);
 			break;
 		}
@@ -247,7 +259,9 @@ good_key(struct reader *r, const struct ynode *map, const struct ynode *key)
 	}
 	if (!yaml_get(map, key->text))
 		return true;
-	ignore_err(str_print(what, sizeof(what), "the key \"%.200s\" stands here twice", key->text) ? ERR_OK : ERR_INVALID);
+	ignore_err(str_print(what, sizeof(what), "the key \"%.200s\" stands here twice", key->text)
+			   ? ERR_OK
+			   : ERR_INVALID);
 	complain(r, (size_t)key->line, what);
 	return false;
 }
@@ -268,7 +282,7 @@ read_map(struct reader *r, size_t line, int depth)
 			break;
 		}
 		item = read_child(r, depth, YAML_NO_EVENT, &ended);
-		if (!item || !push(n, key, item)) {
+		if (!item || !push(r, n, key, item)) {
 			yaml_destroy(key);
 			yaml_destroy(item);
 			break;
@@ -289,9 +303,11 @@ read_node(struct reader *r, yaml_event_t *e, int depth)
 	}
 	if (e->type == YAML_SCALAR_EVENT)
 		return read_scalar(r, e);
-	if (e->type == YAML_SEQUENCE_START_EVENT && !e->data.sequence_start.anchor && !e->data.sequence_start.tag)
+	if (e->type == YAML_SEQUENCE_START_EVENT && !e->data.sequence_start.anchor &&
+	    !e->data.sequence_start.tag)
 		return read_seq(r, line, depth);
-	if (e->type == YAML_MAPPING_START_EVENT && !e->data.mapping_start.anchor && !e->data.mapping_start.tag)
+	if (e->type == YAML_MAPPING_START_EVENT && !e->data.mapping_start.anchor &&
+	    !e->data.mapping_start.tag)
 		return read_map(r, line, depth);
 	complain(r, line, "anchors, aliases and tags are not supported");
 	return NULL;
@@ -305,20 +321,15 @@ read_document(struct reader *r)
 	yaml_event_t e;
 	bool done = false;
 
-	while (!done) {
-		if (!next_event(r, &e))
-			break;
+	while (!done && !r->f->what[0] && next_event(r, &e)) {
 		if (e.type == YAML_STREAM_END_EVENT)
 			done = true;
-		else if (e.type == YAML_DOCUMENT_START_EVENT && root)
+		else if (root && e.type != YAML_DOCUMENT_END_EVENT)
 			complain(r, e.start_mark.line + 1, "one document to a file");
 		else if (e.type != YAML_STREAM_START_EVENT && e.type != YAML_DOCUMENT_START_EVENT &&
 			 e.type != YAML_DOCUMENT_END_EVENT)
 			root = read_node(r, &e, 0);
-		bool bad = r->f->what[0] != '\0';
 		yaml_event_delete(&e);
-		if (bad)
-			break;
 	}
 	if (done && !root)
 		root = node_new(r, Y_MAP, 1);
@@ -402,9 +413,9 @@ yaml_to_json(const struct ynode *n)
 	out = n->kind == Y_SEQ ? json_array() : json_object();
 	for (size_t i = 0; out && i < n->count; i++) {
 		json_t *item = yaml_to_json(n->items[i]);
-		int rc = !item ? -1
-		       : n->kind == Y_SEQ ? json_array_append_new(out, item)
-					  : json_object_set_new(out, n->keys[i]->text, item);
+		int rc = !item              ? -1
+			 : n->kind == Y_SEQ ? json_array_append_new(out, item)
+					    : json_object_set_new(out, n->keys[i]->text, item);
 
 		if (rc != 0) {
 			json_decref(out);
