@@ -250,6 +250,7 @@ side_start(struct side *s, const char *path, enum db_role role, struct mailbox *
 		fault_set(f, "store.url", "thread: %s", strerror(rc));
 		return false;
 	}
+	pthread_setname_np(s->thread, role == DB_WRITER ? "store-writer" : "store-reader");
 	s->started = true;
 	return true;
 }
