@@ -35,7 +35,8 @@ struct loop_io {
 MUST_USE enum err loop_watch(struct loop *l, struct loop_io *io, int fd, uint32_t events,
 			     void (*ready)(struct loop_io *io, uint32_t events));
 MUST_USE enum err loop_rewatch(struct loop *l, struct loop_io *io, uint32_t events);
-/* Safe inside a callback, also of another io ready in the same turn; does not close fd. */
+/* Before close(fd), which is the caller's.  Safe inside a callback, also of another io ready in the
+ * same turn. */
 void loop_unwatch(struct loop *l, struct loop_io *io);
 
 /* --- timers --- */

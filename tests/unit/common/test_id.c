@@ -50,6 +50,7 @@ ids_do_not_repeat(void **state)
 static void
 secrets_compare(void **state)
 {
+	char text[] = "wipe";
 	struct secret s = { 0 };
 
 	(void)state;
@@ -64,6 +65,8 @@ secrets_compare(void **state)
 	assert_false(secret_equal(NULL, "pass", 4));
 	assert_true(secret_set(&s, "", 0));
 	assert_true(secret_equal(&s, "", 0));
+	secret_wipe(text, 3);
+	assert_memory_equal(text, "\0\0\0e", 4);
 	secret_finish(&s);
 	assert_null(s.text);
 	secret_finish(&s);

@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "common/loop.h"
@@ -301,6 +302,33 @@ survives_lack_of_memory(void **state)
 	assert_true(oom_run(make_one, NULL) >= 4);
 }
 
+static void
+survives_lack_of_descriptors(void **state)
+{
+	struct rlimit old, tight;
+	int first = dup(STDERR_FILENO); /* the lowest that is free */
+	struct loop *l;
+	struct mailbox *m;
+
+	(void)state;
+	close(first);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	/* A loop needs two, a mailbox one; what was opened on the way is closed again. */
+	for (rlim_t extra = 0; extra <= 3; extra++) {
+		tight = (struct rlimit){ (rlim_t)first + extra, old.rlim_max };
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+		l = loop_create();
+		m = mailbox_create(2);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+		assert_int_equal(l != NULL, extra >= 2);
+		assert_int_equal(m != NULL, extra == 1 || extra >= 3);
+		mailbox_destroy(m, NULL);
+		loop_destroy(l);
+		assert_int_equal(dup(STDERR_FILENO), first);
+		close(first);
+	}
+}
+
 int
 main(void)
 {
@@ -315,6 +343,7 @@ main(void)
 		T(threads_post_to_a_small_box),
 		T(threads_post_to_a_limited_receiver),
 		T(survives_lack_of_memory),
+		T(survives_lack_of_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
