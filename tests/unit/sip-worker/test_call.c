@@ -69,7 +69,7 @@ sip_leg_reject(struct sip_leg *l, int status, const char *why, int retry)
 	(void)l;
 	note(retry ? "%d %s retry=%d" : "%d %s", status, why, retry);
 }
-void sip_leg_bye(struct sip_leg *l, const char *reason) { (void)l; note("BYE %.16s", reason); }
+void sip_leg_bye(struct sip_leg *l, const char *reason) { (void)l; note("BYE %.14s", reason); }
 void sip_leg_destroy(struct sip_leg *l) { (void)l; note("leg gone"); }
 
 struct media *
@@ -386,7 +386,7 @@ static const struct { const char *script, *expect; bool no_offer; } cases[] = {
 	{ "invite claimed deadline closed", UP "release; 480 The agent did not start in time; " CLOSE },
 
 	{ "invite claimed ready ack lost hung_up closed",
-	  TALK "ports 20000-20009; agent off; BYE SIP;cause=500;te; link up; leg gone; media off; " },
+	  TALK "ports 20000-20009; agent off; BYE SIP;cause=500;; link up; leg gone; media off; " },
 	{ "invite claimed lost closed",
 	  UP "ports 20000-20009; 503 The claim was given up retry=2; " CLOSE "link up; " },
 	{ "drain invite", "gate 503; " },
