@@ -9,7 +9,7 @@
 /* clang-format off */
 const struct statement_info statement_table[ST_COUNT] = {
 #define X(sym, role, sql) [ST_##sym] = { #sym, role, sql },
-#include "api-server/store/statements.h"
+#include "api-server/store/statements.def"
 #undef X
 };
 /* clang-format on */

@@ -17,7 +17,7 @@ enum db_role { DB_WRITER, DB_READER };
 /* clang-format off */
 enum statement {
 #define X(sym, role, sql) ST_##sym,
-#include "api-server/store/statements.h"
+#include "api-server/store/statements.def"
 #undef X
 	ST_COUNT
 };

@@ -59,7 +59,7 @@ def test_transfer_status(database):
 
 
 def test_statements_use_only_known_names(database):
-    statements = source("api-server/store/statements.h")
+    statements = source("api-server/store/statements.def")
     known = set(check_names(schema_of(database, "transfer"), "status"))
     known |= set(check_names(schema_of(database, "call"), "state"))
     used = set()

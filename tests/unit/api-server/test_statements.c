@@ -6,10 +6,17 @@
 #include <cmocka.h>
 
 #include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "api-server/store/db.h"
 #include "common/call_event.h"
-#include "tests/unit/api-server/store_kit.h"
+#include "common/clock.h"
+#include "common/id.h"
+#include "common/log.h"
+#include "common/str.h"
+#include "tests/fakes/store_kit.h"
 
 static sqlite3 *handle;
 

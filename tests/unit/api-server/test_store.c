@@ -5,9 +5,16 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
-#include "tests/unit/api-server/store_kit.h"
+#include "common/clock.h"
+#include "common/id.h"
+#include "common/log.h"
+#include "common/str.h"
+#include "tests/fakes/store_kit.h"
 
 static const char out1[] = "{\"transferType\":\"SYSTEM\"}";
 static const char out2[] = "{\"transferType\":\"AGENT\"}";

@@ -5,7 +5,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/unit/api-server/store_kit.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/id.h"
+#include "common/log.h"
+#include "common/str.h"
+#include "tests/fakes/store_kit.h"
 
 static const char *const gone_i1[] = { "i1", NULL };
 

@@ -8,13 +8,20 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include "tests/unit/api-server/store_kit.h"
+#include "common/clock.h"
+#include "common/id.h"
+#include "common/log.h"
+#include "common/str.h"
+#include "tests/fakes/store_kit.h"
 
 /* --- looking at the file from outside --- */
 

@@ -1,25 +1,25 @@
-/* store_kit.h - a store in a folder of its own, and requests that are waited for. */
-#ifndef TESTS_STORE_KIT_H
-#define TESTS_STORE_KIT_H
+#include "tests/fakes/store_kit.h"
 
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api-server/store/store.h"
 #include "common/clock.h"
 #include "common/id.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "tests/fakes/tmpdir.h"
 
-static char kit_dir[64], kit_path[128];
-static struct loop *kit_loop;
-static struct store *kit_store;
-static struct config kit_cfg;
-static int kit_done;
+char kit_dir[64], kit_path[128];
+struct loop *kit_loop;
+struct store *kit_store;
+struct config kit_cfg;
+int kit_done;
 
-static inline void
+void
 kit_open(void)
 {
 	struct fault f = { .where = "" };
@@ -31,14 +31,14 @@ kit_open(void)
 	assert_non_null(kit_store);
 }
 
-static inline void
+void
 kit_close(void)
 {
 	store_close(kit_store);
 	kit_store = NULL;
 }
 
-static inline int
+int
 kit_setup(void **state)
 {
 	(void)state;
@@ -53,7 +53,7 @@ kit_setup(void **state)
 	return 0;
 }
 
-static inline int
+int
 kit_teardown(void **state)
 {
 	(void)state;
@@ -63,7 +63,7 @@ kit_teardown(void **state)
 	return 0;
 }
 
-static inline void
+void
 kit_on_done(struct store_req *r)
 {
 	(void)r;
@@ -71,7 +71,7 @@ kit_on_done(struct store_req *r)
 }
 
 /* Steps the loop until n answers came since kit_done was 0. */
-static inline void
+void
 kit_wait(int n)
 {
 	int64_t deadline = clock_mono_ms() + 20000;
@@ -81,7 +81,7 @@ kit_wait(int n)
 	assert_true(kit_done >= n);
 }
 
-static inline enum err
+enum err
 kit_run(struct store_req *r, enum store_op op)
 {
 	enum err e;
@@ -96,7 +96,7 @@ kit_run(struct store_req *r, enum store_op op)
 	return r->err;
 }
 
-static inline struct transfer *
+struct transfer *
 kit_transfer(const char *id, const char *conversation)
 {
 	struct transfer *t = transfer_create();
@@ -110,7 +110,7 @@ kit_transfer(const char *id, const char *conversation)
 	return t;
 }
 
-static inline enum err
+enum err
 kit_create(const char *id, const char *conversation)
 {
 	struct transfer *t = kit_transfer(id, conversation);
@@ -122,7 +122,7 @@ kit_create(const char *id, const char *conversation)
 }
 
 /* The caller's to destroy; NULL: not found. */
-static inline struct transfer *
+struct transfer *
 kit_get(const char *id)
 {
 	struct store_transfer_get g = { .account = "demo", .id = id };
@@ -133,7 +133,7 @@ kit_get(const char *id)
 	return g.transfer;
 }
 
-static inline void
+void
 kit_assert_status(const char *id, const char *status)
 {
 	struct transfer *t = kit_get(id);
@@ -142,15 +142,7 @@ kit_assert_status(const char *id, const char *status)
 	transfer_destroy(t);
 }
 
-/* What a claim is made of; tag and conversation may be NULL. */
-struct kit_claim {
-	const char *id; /* NULL: header mode */
-	const char *call, *token, *sip_call, *tag, *instance, *conversation;
-	const char *const *gone;
-	int64_t now;
-};
-
-static inline enum err
+enum err
 kit_claim_full(const struct kit_claim *k, struct store_transfer_claim *out)
 {
 	struct msg_claim m = { .transfer = (char *)(uintptr_t)k->id,
@@ -173,7 +165,7 @@ kit_claim_full(const struct kit_claim *k, struct store_transfer_claim *out)
 	return e;
 }
 
-static inline enum err
+enum err
 kit_claim(const struct kit_claim *k)
 {
 	struct store_transfer_claim c;
@@ -185,7 +177,7 @@ kit_claim(const struct kit_claim *k)
 	return e;
 }
 
-static inline enum err
+enum err
 kit_release(const char *call, const char *token, int64_t now)
 {
 	struct store_transfer_release r = { .now_ms = now };
@@ -195,7 +187,7 @@ kit_release(const char *call, const char *token, int64_t now)
 	return kit_run(&r.req, STORE_TRANSFER_RELEASE);
 }
 
-static inline enum err
+enum err
 kit_complete(const char *call, const char *token, const char *output, int64_t at)
 {
 	struct store_transfer_complete c = { .output = (char *)(uintptr_t)output, .at_ms = at };
@@ -206,7 +198,7 @@ kit_complete(const char *call, const char *token, const char *output, int64_t at
 }
 
 /* Entries as JSON text. */
-static inline enum err
+enum err
 kit_report(const char *instance, const char *events)
 {
 	json_t *j = json_loads(events, 0, NULL);
@@ -219,7 +211,7 @@ kit_report(const char *instance, const char *events)
 	return e;
 }
 
-static inline enum err
+enum err
 kit_answered(const char *call, const char *instance, int64_t at)
 {
 	char text[512];
@@ -233,7 +225,7 @@ kit_answered(const char *call, const char *instance, int64_t at)
 	return kit_report(instance, text);
 }
 
-static inline int64_t
+int64_t
 kit_reap(const char *instance, const char *const *except)
 {
 	struct store_worker_reap r = {
@@ -243,5 +235,3 @@ kit_reap(const char *instance, const char *const *except)
 	assert_int_equal(kit_run(&r.req, STORE_WORKER_REAP), ERR_OK);
 	return r.count;
 }
-
-#endif
