@@ -132,21 +132,39 @@ post(struct talk *t, struct talk_message *m, void (*run)(struct task *task))
 		log_err("agent", "retry", "text=\"out of memory: events wait for the next one\"");
 }
 
+/* What a call depends on: memory for it was put aside when the talk was made. */
 static struct talk_message *
-message_create(struct talk *t)
+take_vital(struct talk *t)
 {
 	struct talk_message *m = calloc(1, sizeof(*m));
 
+	for (size_t i = 0; !m && i < ARRAY_LEN(t->reserve); i++) {
+		m = t->reserve[i];
+		t->reserve[i] = NULL;
+	}
 	if (!m)
-		log_err("agent", "emit", "talk=%llu text=\"out of memory: an event is lost\"",
+		log_err("agent", "emit", "talk=%llu text=\"out of memory: the call is not told\"",
 			(unsigned long long)t->id);
 	return m;
+}
+
+bool
+emit_reserve(struct talk *t)
+{
+	bool all = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(t->reserve); i++) {
+		if (!t->reserve[i])
+			t->reserve[i] = calloc(1, sizeof(*t->reserve[i]));
+		all = all && t->reserve[i];
+	}
+	return all;
 }
 
 void
 emit_ready(struct talk *t)
 {
-	struct talk_message *m = message_create(t);
+	struct talk_message *m = take_vital(t);
 
 	if (m)
 		post(t, m, run_ready);
@@ -155,7 +173,7 @@ emit_ready(struct talk *t)
 void
 emit_failed(struct talk *t, const char *why)
 {
-	struct talk_message *m = message_create(t);
+	struct talk_message *m = take_vital(t);
 
 	if (!m)
 		return;
@@ -170,7 +188,7 @@ post_json(struct talk *t, json_t *json, enum call_event type, void (*run)(struct
 	struct talk_message *m = NULL;
 
 	if (t->event_count < TALK_EVENTS_MAX)
-		m = json ? message_create(t) : NULL;
+		m = json ? calloc(1, sizeof(*m)) : NULL;
 	else if (log_allowed(&limit, 1))
 		log_warn("agent", "emit", "talk=%llu text=\"timeline entries dropped\"",
 			 (unsigned long long)t->id);
@@ -198,7 +216,7 @@ emit_snapshot(struct talk *t)
 void
 emit_ended(struct talk *t)
 {
-	struct talk_message *m = message_create(t);
+	struct talk_message *m = take_vital(t);
 
 	if (!m)
 		return;
@@ -214,4 +232,6 @@ emit_drop_all(struct talk *t)
 	for (struct list *it; (it = list_pop(&t->events));)
 		message_destroy(container_of(it, struct talk_message, link));
 	list_remove(&t->backlog_link);
+	for (size_t i = 0; i < ARRAY_LEN(t->reserve); i++)
+		free(t->reserve[i]);
 }

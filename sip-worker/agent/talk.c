@@ -143,7 +143,8 @@ act_resume(void *owner, const void *arg)
 
 	(void)arg;
 	outcome_finish(&t->outcome);
-	t->frozen = false;
+	emit_reserve(t); /* tried; without it the next end may still be told */
+	t->frozen = t->parting = false;
 	t->resumed = true;
 	arm_max_duration(t, t->def->max_duration_ms);
 	if (t->brain->resume)
@@ -255,6 +256,7 @@ talk_end(struct talk *t, enum outcome_type type, const char *reason)
 static void
 give_back(struct talk *t, const char *message, const char *reason)
 {
+	t->parting = true;
 	if (talk_is_live(t)) {
 		say_hush(t, true);
 		if (t->looped)
@@ -270,7 +272,7 @@ talk_fail(struct talk *t, const char *fmt, ...)
 {
 	va_list args;
 
-	if (t->frozen || t->fsm.state == TALK_ENDED)
+	if (t->parting || t->frozen || t->fsm.state == TALK_ENDED)
 		return;
 	va_start(args, fmt);
 	vsnprintf(t->why, sizeof(t->why), fmt, args);
@@ -544,7 +546,8 @@ talk_create(const struct agent_start *s)
 	}
 	if (s->snapshot)
 		t->snapshot = json_deep_copy(s->snapshot);
-	if (!vars_init(t, s->input_vars, s->call) || (s->snapshot && !t->snapshot)) {
+	if (!vars_init(t, s->input_vars, s->call) || (s->snapshot && !t->snapshot) ||
+	    !emit_reserve(t)) {
 		talk_destroy(t);
 		return NULL;
 	}
@@ -598,8 +601,8 @@ talk_destroy(struct talk *t)
 			ptimer_cancel(l, timers[i]);
 		if (t->brain)
 			t->brain->close(t->brain_state);
-		emit_drop_all(t);
 	}
+	emit_drop_all(t);
 	list_remove(&t->link);
 	outcome_finish(&t->outcome);
 	json_decref(t->context);

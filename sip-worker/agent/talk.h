@@ -99,8 +99,9 @@ struct talk {
 	struct list calls; /* of struct call */
 	uint32_t next_call;
 
-	bool frozen; /* the outcome is decided */
-	bool looped; /* the caller hears himself */
+	bool parting; /* the last message is being arranged: nothing can fail any more */
+	bool frozen;  /* the outcome is decided */
+	bool looped;  /* the caller hears himself */
 	struct outcome outcome;
 	char why[160]; /* of a failure */
 
@@ -108,6 +109,7 @@ struct talk {
 	struct list backlog_link;
 	struct list events; /* of struct talk_message */
 	unsigned event_count;
+	struct talk_message *reserve[2]; /* for "ready" or "failed", and for "ended" */
 };
 
 /* --- talk.c --- */
@@ -160,6 +162,8 @@ void emit_event(struct talk *t, enum call_event type,
 		json_t *info); /* takes info; NULL: no memory, nothing */
 void emit_snapshot(struct talk *t);
 void emit_ended(struct talk *t);
-void emit_drop_all(struct talk *t);
+/* Memory for what must be told; false: not all of it. */
+bool emit_reserve(struct talk *t);
+void emit_drop_all(struct talk *t); /* and the reserve */
 
 #endif

@@ -12,7 +12,9 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/str.h"
+#include "tests/fakes/oom.h"
 #include "sip-worker/agent/talk.h"
 
 #define CLIP_MS 1000 /* every text lasts a second */
@@ -50,6 +52,7 @@ static struct buf out;
 enum voice_mode { VOICE_CACHED, VOICE_SLOW, VOICE_BUSY, VOICE_BROKEN };
 
 static enum voice_mode voice;
+static size_t clip_samples;
 static struct list asked; /* of struct speech_job, while VOICE_SLOW */
 static struct {
 	const struct clip *clip;
@@ -61,7 +64,7 @@ static struct clip *
 make_clip(const char *text)
 {
 	static const int16_t silence[CLIP_MS * 8];
-	struct clip *c = clip_create(silence, ARRAY_LEN(silence));
+	struct clip *c = clip_create(silence, clip_samples);
 
 	clips[clip_count % ARRAY_LEN(clips)].clip = c;
 	str_copy(clips[clip_count++ % ARRAY_LEN(clips)].text, sizeof(clips[0].text), text);
@@ -83,7 +86,7 @@ speech_say(struct speech *s, const char *name, const char *text, struct speech_j
 		return ERR_UNAVAILABLE;
 	if (voice == VOICE_CACHED) {
 		*hit = make_clip(text);
-		return ERR_OK;
+		return *hit ? ERR_OK : ERR_NOMEM;
 	}
 	job->entry = (struct speech_entry *)(uintptr_t)1;
 	list_append(&asked, &job->link);
@@ -258,11 +261,14 @@ stage_close(struct stage *st)
 	agentdef_destroy(st->def);
 }
 
+/* In steps of 10 ms; of half a second where it is long. */
 static void
 pass(struct stage *st, int64_t ms)
 {
-	for (int64_t i = 0; i < ms; i += 10) {
-		now_ms += 10;
+	int64_t tick = ms > 20000 ? 500 : 10;
+
+	for (int64_t i = 0; i < ms; i += tick) {
+		now_ms += tick;
 		loop_step(st->home.loop, 0);
 		mailbox_drain(st->home.events, 0);
 	}
@@ -344,6 +350,7 @@ reset(void)
 	buf_init(&out, 1 << 20);
 	now_ms = 1000000;
 	voice = VOICE_CACHED;
+	clip_samples = CLIP_MS * 8;
 	list_init(&asked);
 	playing = 0;
 	stopped = media_busy = quiet_events = false;
@@ -800,7 +807,7 @@ static void
 test_echo(void **state)
 {
 	(void)state;
-	check(ECHO, "begin d1 59990", "ready; loopback on; ");
+	check(ECHO, "begin d1 40000 19990", "ready; loopback on; ");
 	check_quiet(ECHO, "begin 60000 played 200",
 		    "ready; loopback on; loopback off; "
 		    "play \"I have to end our conversation here. Please hold the line.\"; "
@@ -895,6 +902,130 @@ test_backlog(void **state)
 	stage_close(&st);
 }
 
+/* --- no memory --- */
+
+struct outage {
+	struct agentdef *def;
+	json_t *input, *snapshot;
+	bool over; /* the call was told that it ended or cannot start */
+};
+
+static void
+outage_failed(void *app, uint64_t owner, const char *why)
+{
+	(void)owner;
+	(void)why;
+	((struct outage *)app)->over = true;
+}
+
+static void
+outage_ended(void *app, uint64_t owner, struct outcome *o)
+{
+	(void)owner;
+	((struct outage *)app)->over = true;
+	outcome_finish(o);
+}
+
+static void
+outage_json(void *app, uint64_t owner, json_t *state)
+{
+	(void)app;
+	(void)owner;
+	json_decref(state);
+}
+
+static void
+outage_event(void *app, uint64_t owner, enum call_event type, json_t *info)
+{
+	(void)type;
+	outage_json(app, owner, info);
+}
+
+static void
+outage_ready(void *app, uint64_t owner)
+{
+	(void)app;
+	(void)owner;
+}
+
+static void
+outage_play(struct stage *st)
+{
+	for (int i = 0; i < 10 && playing; i++) {
+		uint32_t id = playing;
+
+		playing = 0;
+		talk_played(st->talk, id, stopped ? MEDIA_CUT : MEDIA_PLAYED, 500);
+		stopped = false;
+	}
+	pass(st, 20);
+}
+
+/* A whole call: whatever cannot be had, it is told how the call ends and leaves nothing behind. */
+static bool
+outage_call(void *arg)
+{
+	static const struct agent_ops quiet = { .ready = outage_ready,
+						.failed = outage_failed,
+						.event = outage_event,
+						.snapshot = outage_json,
+						.ended = outage_ended };
+	struct outage *o = arg;
+	struct agent_start s = { .def = o->def, .input_vars = o->input, .snapshot = o->snapshot };
+	struct stage st = { .home = { .ops = &quiet, .app = o } };
+
+	o->over = false;
+	playing = 0;
+	list_init(&st.home.backlog);
+	st.home.loop = loop_create();
+	st.home.events = told = mailbox_create(1024);
+	st.talk = st.home.loop && told ? talk_create(&s) : NULL;
+	if (st.talk) {
+		talk_open(st.talk, &st.home);
+		talk_begin(st.talk, 77);
+		outage_play(&st);
+		for (const char *d = "13260"; *d; d++) {
+			talk_digit(st.talk, *d);
+			outage_play(&st);
+		}
+		for (int i = 0; i < 3 && !o->over; i++) {
+			now_ms += i == 0 ? 300 : 700000;
+			outage_play(&st);
+			now_ms += 300;
+			pass(&st, 20);
+		}
+		talk_destroy(st.talk);
+		loop_timer_cancel(st.home.loop, &st.home.retry);
+		mailbox_drain(told, 0);
+	}
+	mailbox_destroy(told, NULL);
+	loop_destroy(st.home.loop);
+	return o->over;
+}
+
+static void
+test_no_memory(void **state)
+{
+	struct outage o = { .def = agentdef_parse(DESK, strlen(DESK), "desk.yaml", NULL) };
+	int n;
+
+	(void)state;
+	assert_non_null(o.def);
+	reset();
+	clip_samples = 8;
+	log_set_level(LOG_ERR + 1);
+	o.input = json_pack("{s:s}", "name", "Ann");
+	o.snapshot = json_pack("{s:{s:s},s:[{s:s,s:s}]}", "vars", "x", "y", "transcript", "who",
+			       "agent", "text", "Before.");
+	n = oom_run(outage_call, &o);
+	assert_true(n > 500);
+	print_message("%d allocations\n", n);
+	log_set_level(LOG_WARN);
+	json_decref(o.input);
+	json_decref(o.snapshot);
+	agentdef_destroy(o.def);
+}
+
 static int
 finish_all(void **state)
 {
@@ -933,6 +1064,7 @@ main(void)
 		cmocka_unit_test(test_odd_endings),
 		cmocka_unit_test(test_machine),
 		cmocka_unit_test(test_backlog),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, finish_all);
