@@ -189,8 +189,8 @@ enter_state(void *owner, int from, int to, int event)
 		 event_names[event], states[to].name);
 	ptimer_cancel(t->home->loop, &t->deadline);
 	if (states[to].deadline_ms > 0)
-		ptimer_set(t->home->loop, &t->deadline, states[to].deadline_ms, t->held,
-			   on_deadline);
+		ptimer_set(t->home->loop, &t->deadline, states[to].deadline_ms,
+			   t->held && to == TALK_CLOSING, on_deadline);
 }
 
 const struct fsm_def talk_fsm = {
@@ -391,6 +391,8 @@ on_brain_timer(struct ptimer *p)
 void
 talk_begin(struct talk *t, media_id media)
 {
+	if (t->fsm.state != TALK_READY)
+		return;
 	t->media = media;
 	turn_begins(t);
 	talk_feed(t, TALK_EV_BEGIN);
@@ -419,10 +421,12 @@ talk_played(struct talk *t, uint32_t play, enum media_stop_how how, int played_m
 void
 talk_hold(struct talk *t, bool held)
 {
-	struct ptimer *const timers[] = { &t->deadline, &t->speak, &t->silence, &t->brain_timer };
+	/* what waits for the caller; a call that has not begun waits for the app */
+	struct ptimer *const timers[] = { &t->speak, &t->silence, &t->brain_timer, &t->deadline };
+	size_t count = ARRAY_LEN(timers) - (t->fsm.state == TALK_CLOSING ? 0 : 1);
 
 	t->held = held;
-	for (size_t i = 0; i < ARRAY_LEN(timers); i++) {
+	for (size_t i = 0; i < count; i++) {
 		if (held)
 			ptimer_pause(t->home->loop, timers[i]);
 		else
