@@ -9,8 +9,9 @@
 #include "common/log.h"
 #include "common/str.h"
 
-#define BUSY_TIMEOUT_MS 1000
-#define PAGE_SIZE       4096
+#define BUSY_TIMEOUT_MS     1000
+#define TRUNCATE_TIMEOUT_MS 100
+#define PAGE_SIZE           4096
 
 /* A killed writer leaves a whole WAL; the file never grows beyond need between checkpoints. */
 static const char pragmas[] = "PRAGMA page_size = 4096;"
@@ -152,14 +153,17 @@ db_close(struct db *db)
 void
 db_checkpoint(struct db *db, bool truncate)
 {
-	int frames = 0, moved = 0;
 	int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
-	int rc = sqlite3_wal_checkpoint_v2(db->h, NULL, mode, &frames, &moved);
+	int rc;
+
+	sqlite3_busy_timeout(db->h, TRUNCATE_TIMEOUT_MS);
+	rc = sqlite3_wal_checkpoint_v2(db->h, NULL, mode, NULL, NULL);
+	sqlite3_busy_timeout(db->h, BUSY_TIMEOUT_MS);
 
 	/* A reader or another program in the way is no failure: the next one gets further. */
 	if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
 		log_warn("store", "checkpoint_failed", "why=%s", log_quote(sqlite3_errstr(rc)));
-	else if (frames == moved)
+	else if (rc == SQLITE_OK && truncate)
 		db->wal_frames = 0;
 }
 

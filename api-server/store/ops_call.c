@@ -10,6 +10,8 @@
 #include "common/log.h"
 #include "common/str.h"
 
+#define AT_END_MS INT64_C(253402300800000) /* the year 10000 */
+
 /* One entry of a report, checked. Borrowed from the report. */
 struct entry {
 	const char *call;
@@ -70,10 +72,11 @@ static void
 note_answered(struct report *p, const struct entry *e)
 {
 	struct q q = q_use(p->db, ST_TRANSFER_ANSWERED);
+	int64_t now = clock_wall_ms();
 
 	q_text(q, ":call", e->call);
 	q_text(q, ":instance", p->req->instance);
-	q_int(q, ":at", e->at);
+	q_int(q, ":at", e->at < now ? e->at : now);
 	q_do(q);
 }
 
@@ -100,7 +103,7 @@ read_entry(const json_t *j, struct entry *e)
 	e->seq = json_integer_value(seq);
 	e->at = json_integer_value(at);
 	return e->call && len > 0 && len < ID_TOKEN_SIZE && json_is_integer(seq) && e->seq > 0 &&
-	       e->seq < LOST_SEQ && json_is_integer(at) && e->at > 0 &&
+	       e->seq < LOST_SEQ && json_is_integer(at) && e->at > 0 && e->at < AT_END_MS &&
 	       find_event(json_string_value(json_object_get(j, "type")), &e->type) &&
 	       e->type != CALL_EVENT_LOST;
 }

@@ -11,7 +11,7 @@
 #define IDLE_MS         1000
 #define WAL_SOFT_BYTES  (4 << 20)  /* moved into the database when nothing waits ... */
 #define WAL_HARD_BYTES  (16 << 20) /* ... or even then */
-#define WAL_STUCK_BYTES (64 << 20) /* readers were in the way: wait for them */
+#define WAL_STUCK_BYTES (64 << 20) /* readers were in the way: wait for them a little */
 
 static const char *
 side_name(const struct side *s)
@@ -181,20 +181,26 @@ run_group(struct side *s, size_t count)
 
 /* --- the thread --- */
 
-/* Automatic checkpoints are off: they would stall the commit that happens to cross the line. */
+/* Automatic checkpoints are off: they would stall the commit that happens to cross the line.
+ * What counts is the growth since the last one, so that a reader who holds the WAL (a backup) costs
+ * one attempt per so many bytes and not one per group. */
 static void
 care_for_wal(struct side *s, bool idle)
 {
 	int64_t bytes;
+	bool stuck;
 
 	if (s->role != DB_WRITER || !s->db)
 		return;
 	bytes = db_wal_bytes(s->db);
-	if (bytes > WAL_STUCK_BYTES)
-		db_checkpoint(s->db, true);
-	else if (bytes > (idle ? WAL_SOFT_BYTES : WAL_HARD_BYTES))
-		db_checkpoint(s->db, false);
+	stuck = bytes > WAL_STUCK_BYTES;
 	atomic_store_explicit(&s->wal_bytes, bytes, memory_order_relaxed);
+	if (bytes < s->wal_seen)
+		s->wal_seen = 0; /* it began anew */
+	if (bytes - s->wal_seen < (idle && !stuck ? WAL_SOFT_BYTES : WAL_HARD_BYTES))
+		return;
+	s->wal_seen = bytes;
+	db_checkpoint(s->db, stuck);
 }
 
 static void

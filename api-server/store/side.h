@@ -20,7 +20,8 @@ struct side {
 	struct db *db;                 /* NULL: to be opened again */
 	pthread_t thread;
 	bool started, stopping;
-	bool troubled; /* the last group failed: said once */
+	bool troubled;    /* the last group failed: said once */
+	int64_t wal_seen; /* bytes at the last checkpoint */
 	struct task stop;
 	struct list group; /* struct store_req::node */
 	size_t under_way;  /* the loop's own: submitted and not answered */

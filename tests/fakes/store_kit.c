@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,4 +235,23 @@ kit_reap(const char *instance, const char *const *except)
 
 	assert_int_equal(kit_run(&r.req, STORE_WORKER_REAP), ERR_OK);
 	return r.count;
+}
+
+void
+kit_assert_sound(void)
+{
+	static const char *const checks[] = { "PRAGMA integrity_check",
+					      "PRAGMA foreign_key_check" };
+	sqlite3 *h;
+
+	assert_int_equal(sqlite3_open(kit_path, &h), SQLITE_OK);
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
+		sqlite3_stmt *st;
+
+		assert_int_equal(sqlite3_prepare_v2(h, checks[i], -1, &st, NULL), SQLITE_OK);
+		while (sqlite3_step(st) == SQLITE_ROW)
+			assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
+		sqlite3_finalize(st);
+	}
+	sqlite3_close(h);
 }

@@ -48,6 +48,8 @@ enum err kit_complete(const char *call, const char *token, const char *output, i
 enum err kit_report(const char *instance, const char *events);
 /* Reports that a call came and was answered. */
 enum err kit_answered(const char *call, const char *instance, int64_t at);
+/* The file from outside: whole, and every reference leads somewhere. */
+void kit_assert_sound(void);
 /* How many claims were given up; reason "killed", at 5000. */
 int64_t kit_reap(const char *instance, const char *const *except);
 

@@ -179,6 +179,7 @@ test_malformed_entries_are_passed_over(void **state)
 		"[{\"call\":\"k9\",\"seq\":2147483647,\"at\":1,\"type\":\"invite\"}]",
 		"[{\"call\":\"k9\",\"seq\":1.5,\"at\":1,\"type\":\"invite\"}]",
 		"[{\"call\":\"k9\",\"seq\":1,\"at\":0,\"type\":\"invite\"}]",
+		"[{\"call\":\"k9\",\"seq\":1,\"at\":253402300800000,\"type\":\"invite\"}]",
 		"[{\"call\":\"k9\",\"seq\":1,\"at\":\"now\",\"type\":\"invite\"}]",
 		"[{\"call\":\"k9\",\"seq\":1,\"at\":1,\"type\":\"lost\"}]",
 		"[{\"call\":\"k9\",\"seq\":1,\"at\":1,\"type\":\"unheard_of\"}]",
@@ -272,6 +273,32 @@ test_lost_stays_lost(void **state)
 	assert_field(call, "state", "lost");
 	assert_int_equal(json_array_size(json_object_get(call, "timeline")), 3);
 	assert_field(json_array_get(json_object_get(call, "timeline"), 2), "type", "lost");
+	json_decref(call);
+}
+
+static void
+test_a_reaped_claim_learns_of_its_call(void **state)
+{
+	json_t *call;
+
+	(void)state;
+	assert_int_equal(kit_create("a", "c"), ERR_OK);
+	assert_int_equal(kit_claim(&(struct kit_claim){
+				 .id = "a", .call = "k1", .token = "t1", .sip_call = "s1" }),
+			 ERR_OK);
+	assert_int_equal(kit_reap("i1", NULL), 1);
+	call = get_call("demo", "k1");
+	assert_field(call, "state", "lost");
+	assert_field(call, "from", NULL);
+	assert_field(call, "callId", "s1");
+	json_decref(call);
+	/* The spooled beginning comes afterwards; another instance's does not count. */
+	assert_int_equal(kit_report("i2", "[" INVITE("k1") "]"), ERR_OK);
+	assert_int_equal(kit_report("i1", "[" INVITE("k1") "]"), ERR_OK);
+	call = get_call("demo", "k1");
+	assert_field(call, "state", "lost");
+	assert_field(call, "from", "sip:f");
+	assert_int_equal(json_array_size(json_object_get(call, "timeline")), 2);
 	json_decref(call);
 }
 
@@ -414,6 +441,7 @@ main(void)
 		T(test_large_info_is_bounded),
 		T(test_answer_after_completion),
 		T(test_lost_stays_lost),
+		T(test_a_reaped_claim_learns_of_its_call),
 		T(test_lists),
 		T(test_purge_takes_timelines_along),
 		T(test_refused_are_bounded),

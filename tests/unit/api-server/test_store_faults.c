@@ -1,4 +1,4 @@
-/* What was answered stays, whatever happens: killed while writing, disk full, locked, damaged. */
+/* What was answered stays, and what was not is refused: disk full, locked, damaged. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -15,34 +15,12 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include "common/clock.h"
 #include "common/id.h"
 #include "common/log.h"
 #include "common/str.h"
 #include "tests/fakes/store_kit.h"
-
-/* --- looking at the file from outside --- */
-
-static void
-assert_sound(void)
-{
-	static const char *const checks[] = { "PRAGMA integrity_check",
-					      "PRAGMA foreign_key_check" };
-	sqlite3 *h;
-
-	assert_int_equal(sqlite3_open(kit_path, &h), SQLITE_OK);
-	for (size_t i = 0; i < ARRAY_LEN(checks); i++) {
-		sqlite3_stmt *st;
-
-		assert_int_equal(sqlite3_prepare_v2(h, checks[i], -1, &st, NULL), SQLITE_OK);
-		while (sqlite3_step(st) == SQLITE_ROW)
-			assert_string_equal((const char *)sqlite3_column_text(st, 0), "ok");
-		sqlite3_finalize(st);
-	}
-	sqlite3_close(h);
-}
 
 static void
 run_sql(const char *sql)
@@ -52,142 +30,6 @@ run_sql(const char *sql)
 	assert_int_equal(sqlite3_open(kit_path, &h), SQLITE_OK);
 	assert_int_equal(sqlite3_exec(h, sql, NULL, NULL, NULL), SQLITE_OK);
 	sqlite3_close(h);
-}
-
-/* --- killed while writing --- */
-
-enum { UNDER_WAY = 16, IDS_MAX = 200000 };
-
-struct writer {
-	struct store_transfer_create req;
-	struct transfer *t;
-	int id;
-};
-
-static int next_id, ledger_fd;
-
-static void writer_submit(struct writer *w);
-
-/* The ledger says what was answered, before anything else happens. */
-static void
-on_created(struct store_req *r)
-{
-	struct writer *w = r->arg;
-
-	if (r->err == ERR_OK && write(ledger_fd, &w->id, sizeof(w->id)) != (ssize_t)sizeof(w->id))
-		_exit(3);
-	if (r->err != ERR_OK && r->err != ERR_CONFLICT)
-		_exit(4);
-	writer_submit(w);
-}
-
-static void
-writer_submit(struct writer *w)
-{
-	w->id = next_id++;
-	snprintf(w->t->id, 32, "id-%d", w->id);
-	w->req = (struct store_transfer_create){
-		.req = { .op = STORE_TRANSFER_CREATE, .done = on_created, .arg = w },
-		.transfer = w->t
-	};
-	if (store_submit(kit_store, &w->req.req) != ERR_OK)
-		_exit(5);
-}
-
-static void
-write_until_killed(int first, int fd)
-{
-	static struct writer writers[UNDER_WAY];
-	struct fault f;
-
-	next_id = first;
-	ledger_fd = fd;
-	kit_loop = loop_create();
-	kit_store = store_open(&kit_cfg, kit_loop, &f);
-	if (!kit_store)
-		_exit(6);
-	for (int i = 0; i < UNDER_WAY; i++) {
-		writers[i].t = kit_transfer("0123456789012345678901234567890", "c");
-		writer_submit(&writers[i]);
-	}
-	loop_run(kit_loop);
-	_exit(7);
-}
-
-/* Returns how many answers there were; marks them in seen[]. */
-static int
-read_ledger(int fd, bool *seen, int *last)
-{
-	int id, n = 0;
-
-	while (read(fd, &id, sizeof(id)) == (ssize_t)sizeof(id)) {
-		assert_true(id >= 0 && id < IDS_MAX && !seen[id]); /* answered once */
-		seen[id] = true;
-		n++;
-		if (id > *last)
-			*last = id;
-	}
-	return n;
-}
-
-static void
-assert_all_there(const bool *seen, int last)
-{
-	sqlite3 *h;
-	sqlite3_stmt *st;
-	char id[32];
-
-	assert_int_equal(sqlite3_open(kit_path, &h), SQLITE_OK);
-	assert_int_equal(sqlite3_prepare_v2(h,
-					    "SELECT count(*) FROM transfer WHERE account = 'demo'"
-					    " AND id = ?",
-					    -1, &st, NULL),
-			 SQLITE_OK);
-	for (int i = 0; i <= last; i++) {
-		if (!seen[i])
-			continue;
-		snprintf(id, sizeof(id), "id-%d", i);
-		sqlite3_bind_text(st, 1, id, -1, SQLITE_STATIC);
-		assert_int_equal(sqlite3_step(st), SQLITE_ROW);
-		assert_int_equal(sqlite3_column_int(st, 0), 1);
-		sqlite3_reset(st);
-	}
-	sqlite3_finalize(st);
-	sqlite3_close(h);
-}
-
-static void
-test_killed_while_writing(void **state)
-{
-	static bool seen[IDS_MAX];
-	int last = -1, answers = 0;
-
-	(void)state;
-	kit_close();
-	loop_destroy(kit_loop);
-	for (int round = 0; round < 20; round++) {
-		int ledger[2], status;
-		pid_t pid;
-
-		assert_int_equal(pipe(ledger), 0);
-		assert_true(fcntl(ledger[1], F_SETPIPE_SZ, 1 << 20) > 0);
-		pid = fork();
-		assert_true(pid >= 0);
-		if (pid == 0)
-			write_until_killed(last + 1, ledger[1]);
-		close(ledger[1]);
-		usleep((useconds_t)(10000 + (unsigned)(round * 7919 % 60000)));
-		assert_int_equal(kill(pid, SIGKILL), 0);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-		assert_true(WIFSIGNALED(status));
-		answers += read_ledger(ledger[0], seen, &last);
-		close(ledger[0]);
-		assert_all_there(seen, last);
-		assert_sound();
-	}
-	assert_true(answers > 100);
-	kit_loop = loop_create();
-	kit_open(); /* for the teardown */
 }
 
 /* --- no space --- */
@@ -259,7 +101,7 @@ test_write_error(void **state)
 	store_stats(kit_store, &st);
 	assert_true(st.failures >= 2);
 	kit_close();
-	assert_sound();
+	kit_assert_sound();
 	kit_open();
 	assert_numbered(0, true);
 	assert_numbered(n, true);
@@ -290,7 +132,7 @@ test_disk_full(void **state)
 	assert_int_equal(unlink(ballast), 0);
 	assert_int_equal(create_numbered(n), ERR_OK);
 	kit_close();
-	assert_sound();
+	kit_assert_sound();
 	assert_int_equal(umount(mount_point), 0);
 	memcpy(kit_path, path, sizeof(path));
 	kit_open();
@@ -449,8 +291,46 @@ test_the_wal_does_not_grow_for_ever(void **state)
 	assert_true(st.st_size < 24 << 20);
 	kit_close();
 	assert_true(stat(path, &st) != 0 || st.st_size == 0);
-	assert_sound();
+	kit_assert_sound();
 	kit_open();
+	assert_numbered(N - 1, true);
+}
+
+/* Somebody reads for long, a backup for one: writing goes on at its pace. */
+static void
+test_a_long_reader_does_not_slow_writing(void **state)
+{
+	enum { N = 3000, SIZE = 32000 };
+	char *text = malloc(SIZE + 1);
+	sqlite3 *h;
+
+	(void)state;
+	assert_non_null(text);
+	memset(text, 'x', SIZE);
+	text[SIZE] = '\0';
+	assert_int_equal(create_numbered(N), ERR_OK);
+	assert_int_equal(sqlite3_open(kit_path, &h), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(h, "BEGIN; SELECT * FROM transfer", NULL, NULL, NULL),
+			 SQLITE_OK);
+	for (int i = 0, slow = 0; i < N; i++) {
+		char id[32];
+		struct transfer *t;
+		struct store_transfer_create c;
+		int64_t start = clock_mono_ms(), took;
+
+		snprintf(id, sizeof(id), "n-%d", i);
+		t = kit_transfer(id, id);
+		t->task = strdup(text);
+		c = (struct store_transfer_create){ .transfer = t };
+		assert_int_equal(kit_run(&c.req, STORE_TRANSFER_CREATE), ERR_OK);
+		transfer_destroy(t);
+		took = clock_mono_ms() - start;
+		slow += took > 500;
+		assert_true(slow < 4);
+	}
+	free(text);
+	assert_int_equal(sqlite3_exec(h, "COMMIT", NULL, NULL, NULL), SQLITE_OK);
+	sqlite3_close(h);
 	assert_numbered(N - 1, true);
 }
 
@@ -460,7 +340,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_killed_while_writing),
 		T(test_write_error),
 		T(test_disk_full),
 		T(test_locked_by_another_program),
@@ -470,6 +349,7 @@ main(void)
 		T(test_bad_paths),
 		T(test_one_bad_request_in_a_group),
 		T(test_the_wal_does_not_grow_for_ever),
+		T(test_a_long_reader_does_not_slow_writing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
