@@ -1,18 +1,9 @@
 /* Recursive descent, loosest operator first, as Jinja binds them. */
-#include "common/agentdef/expr_internal.h"
+#include "common/agentdef/expr_parser.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define NODES_MAX (NO_NODE - 1)
-
-struct parser {
-	struct program *p;
-	struct lexer *l;
-	unsigned depth;
-};
-
-static uint16_t parse_condition(struct parser *ps);
 static uint16_t parse_not(struct parser *ps);
 static uint16_t parse_arith(struct parser *ps, unsigned level);
 
@@ -27,8 +18,8 @@ program_finish(struct program *p)
 	*p = (struct program){ 0 };
 }
 
-static uint16_t
-fail(struct parser *ps, const char *what)
+uint16_t
+parser_fail(struct parser *ps, const char *what)
 {
 	if (ps->l->kind != T_BAD)
 		lexer_fail(ps->l, ps->l->start, "%s", what);
@@ -36,8 +27,8 @@ fail(struct parser *ps, const char *what)
 }
 
 /* What stands there instead of what was expected. */
-static uint16_t
-expected(struct parser *ps, const char *what)
+uint16_t
+parser_expected(struct parser *ps, const char *what)
 {
 	struct lexer *l = ps->l;
 	int len = l->len > 40 ? 40 : (int)l->len;
@@ -49,8 +40,8 @@ expected(struct parser *ps, const char *what)
 	return NO_NODE;
 }
 
-static uint16_t
-node_new(struct parser *ps, enum node_op op)
+uint16_t
+parser_node(struct parser *ps, enum node_op op)
 {
 	struct program *p = ps->p;
 
@@ -61,10 +52,10 @@ node_new(struct parser *ps, enum node_op op)
 		if (cap > NODES_MAX)
 			cap = NODES_MAX;
 		if (p->count == cap)
-			return fail(ps, "the expression is too long");
+			return parser_fail(ps, "the expression is too long");
 		nodes = realloc(p->nodes, cap * sizeof(*nodes));
 		if (!nodes)
-			return fail(ps, "out of memory");
+			return parser_fail(ps, "out of memory");
 		p->nodes = nodes;
 		p->cap = (uint16_t)cap;
 	}
@@ -73,8 +64,8 @@ node_new(struct parser *ps, enum node_op op)
 }
 
 /* Appends an operand; *last is the one before it. */
-static void
-operand_add(struct parser *ps, uint16_t parent, uint16_t *last, uint16_t child)
+void
+parser_operand(struct parser *ps, uint16_t parent, uint16_t *last, uint16_t child)
 {
 	struct node *nodes = ps->p->nodes;
 
@@ -86,8 +77,8 @@ operand_add(struct parser *ps, uint16_t parent, uint16_t *last, uint16_t child)
 	*last = child;
 }
 
-static bool
-accept_op(struct parser *ps, const char *op)
+bool
+parser_accept_op(struct parser *ps, const char *op)
 {
 	if (!lexer_is(ps->l, op))
 		return false;
@@ -95,8 +86,8 @@ accept_op(struct parser *ps, const char *op)
 	return true;
 }
 
-static bool
-accept_word(struct parser *ps, const char *word)
+bool
+parser_accept_word(struct parser *ps, const char *word)
 {
 	if (!lexer_is_word(ps->l, word))
 		return false;
@@ -109,275 +100,8 @@ enter(struct parser *ps)
 {
 	if (++ps->depth <= EXPR_DEPTH_MAX)
 		return true;
-	fail(ps, "nested too deeply");
+	parser_fail(ps, "nested too deeply");
 	return false;
-}
-
-/* --- primaries --- */
-
-static uint16_t
-literal(struct parser *ps, json_t *value)
-{
-	uint16_t n = value ? node_new(ps, N_LITERAL) : fail(ps, "out of memory");
-
-	if (n == NO_NODE)
-		json_decref(value);
-	else
-		ps->p->nodes[n].value = value;
-	if (n != NO_NODE)
-		lexer_next(ps->l);
-	return n;
-}
-
-/* The current name token becomes the node's. */
-static uint16_t
-named(struct parser *ps, uint16_t n)
-{
-	char *name;
-
-	if (n == NO_NODE)
-		return NO_NODE;
-	name = strndup(ps->l->start, ps->l->len);
-	if (!name)
-		return fail(ps, "out of memory");
-	ps->p->nodes[n].name = name;
-	lexer_next(ps->l);
-	return n;
-}
-
-static uint16_t
-parse_name(struct parser *ps)
-{
-	static const char *const keywords[] = { "and", "or", "not", "in", "is", "if", "else" };
-	struct lexer *l = ps->l;
-
-	if (lexer_is_word(l, "true") || lexer_is_word(l, "True"))
-		return literal(ps, json_true());
-	if (lexer_is_word(l, "false") || lexer_is_word(l, "False"))
-		return literal(ps, json_false());
-	if (lexer_is_word(l, "none") || lexer_is_word(l, "None"))
-		return literal(ps, json_null());
-	for (size_t i = 0; i < ARRAY_LEN(keywords); i++)
-		if (lexer_is_word(l, keywords[i]))
-			return expected(ps, "a value");
-	return named(ps, node_new(ps, N_ROOT));
-}
-
-/* Operands up to `close`, which is taken; at most max. */
-static bool
-parse_operands(struct parser *ps, uint16_t parent, uint16_t last, const char *close, unsigned max)
-{
-	while (!accept_op(ps, close)) {
-		uint16_t child;
-
-		if (ps->p->nodes[parent].count > 0 && !accept_op(ps, ",")) {
-			expected(ps, close[0] == ']' ? "',' or ']'" : "',' or ')'");
-			return false;
-		}
-		if (ps->p->nodes[parent].count > 0 && accept_op(ps, close))
-			return true;
-		if (ps->p->nodes[parent].count >= max) {
-			fail(ps, "too many arguments");
-			return false;
-		}
-		child = parse_condition(ps);
-		if (child == NO_NODE)
-			return false;
-		operand_add(ps, parent, &last, child);
-	}
-	return true;
-}
-
-static uint16_t
-parse_list(struct parser *ps)
-{
-	uint16_t n = node_new(ps, N_LIST);
-
-	lexer_next(ps->l);
-	return n != NO_NODE && parse_operands(ps, n, NO_NODE, "]", NODES_MAX) ? n : NO_NODE;
-}
-
-static uint16_t
-parse_map(struct parser *ps)
-{
-	uint16_t n = node_new(ps, N_MAP), last = NO_NODE;
-
-	lexer_next(ps->l);
-	while (n != NO_NODE && !accept_op(ps, "}")) {
-		uint16_t key, value;
-
-		if (last != NO_NODE && !accept_op(ps, ","))
-			return expected(ps, "',' or '}'");
-		if (last != NO_NODE && accept_op(ps, "}"))
-			return n;
-		key = parse_condition(ps);
-		if (key == NO_NODE)
-			return NO_NODE;
-		operand_add(ps, n, &last, key);
-		if (!accept_op(ps, ":"))
-			return expected(ps, "':'");
-		value = parse_condition(ps);
-		if (value == NO_NODE)
-			return NO_NODE;
-		operand_add(ps, n, &last, value);
-	}
-	return n;
-}
-
-static uint16_t
-parse_group(struct parser *ps)
-{
-	uint16_t n;
-
-	lexer_next(ps->l);
-	n = parse_condition(ps);
-	if (n != NO_NODE && !accept_op(ps, ")"))
-		return expected(ps, "')'");
-	return n;
-}
-
-static uint16_t
-parse_primary(struct parser *ps)
-{
-	switch (ps->l->kind) {
-	case T_NAME:
-		return parse_name(ps);
-	case T_STRING:
-		return literal(ps, json_string(ps->l->string));
-	case T_INT:
-		return literal(ps, json_integer(ps->l->integer));
-	case T_REAL:
-		return literal(ps, json_real(ps->l->real));
-	case T_OP:
-	case T_END:
-	case T_BAD:
-		break;
-	}
-	if (lexer_is(ps->l, "("))
-		return parse_group(ps);
-	if (lexer_is(ps->l, "["))
-		return parse_list(ps);
-	if (lexer_is(ps->l, "{"))
-		return parse_map(ps);
-	return expected(ps, "a value");
-}
-
-/* --- what follows a primary --- */
-
-static uint16_t
-parse_member(struct parser *ps)
-{
-	struct lexer *l = ps->l;
-	uint16_t n;
-
-	lexer_next(l);
-	if (l->kind != T_NAME)
-		return expected(ps, "a name behind '.'");
-	n = named(ps, node_new(ps, N_ATTRIBUTE));
-	if (n == NO_NODE || !lexer_is(l, "("))
-		return n;
-	if (strcmp(ps->p->nodes[n].name, "get") != 0)
-		return fail(ps, "only .get() can be called; filters do the rest: x|upper");
-	lexer_next(l);
-	ps->p->nodes[n].op = N_GET;
-	if (!parse_operands(ps, n, NO_NODE, ")", 2))
-		return NO_NODE;
-	return ps->p->nodes[n].count > 0 ? n : fail(ps, ".get() wants a name");
-}
-
-static uint16_t
-parse_index(struct parser *ps)
-{
-	uint16_t n = node_new(ps, N_INDEX), last = NO_NODE, child;
-
-	lexer_next(ps->l);
-	child = n == NO_NODE ? NO_NODE : parse_condition(ps);
-	if (child == NO_NODE)
-		return NO_NODE;
-	operand_add(ps, n, &last, child);
-	return accept_op(ps, "]") ? n : expected(ps, "']'");
-}
-
-static uint16_t
-parse_filter(struct parser *ps)
-{
-	struct lexer *l = ps->l;
-	const struct filter *filter;
-	uint16_t n;
-
-	lexer_next(l);
-	if (l->kind != T_NAME)
-		return expected(ps, "a filter's name");
-	n = named(ps, node_new(ps, N_FILTER));
-	if (n == NO_NODE)
-		return NO_NODE;
-	filter = ps->p->nodes[n].filter = filter_find(ps->p->nodes[n].name);
-	if (!filter) {
-		lexer_fail(l, l->start, "there is no filter '%.60s'", ps->p->nodes[n].name);
-		return NO_NODE;
-	}
-	if (accept_op(ps, "(") && !parse_operands(ps, n, NO_NODE, ")", filter->max))
-		return NO_NODE;
-	return ps->p->nodes[n].count >= filter->min ? n : fail(ps, "the filter wants an argument");
-}
-
-static uint16_t
-parse_test(struct parser *ps)
-{
-	struct lexer *l = ps->l;
-	bool negated;
-	uint16_t n;
-
-	lexer_next(l);
-	negated = accept_word(ps, "not");
-	if (l->kind != T_NAME)
-		return expected(ps, "the name of a test behind 'is'");
-	n = named(ps, node_new(ps, N_TEST));
-	if (n == NO_NODE)
-		return NO_NODE;
-	ps->p->nodes[n].negated = negated;
-	ps->p->nodes[n].test = test_find(ps->p->nodes[n].name);
-	if (ps->p->nodes[n].test)
-		return n;
-	lexer_fail(l, l->start, "there is no test '%.60s'", ps->p->nodes[n].name);
-	return NO_NODE;
-}
-
-static uint16_t (*link_parser(const struct lexer *l))(struct parser *ps)
-{
-	if (lexer_is(l, "."))
-		return parse_member;
-	if (lexer_is(l, "["))
-		return parse_index;
-	if (lexer_is(l, "|"))
-		return parse_filter;
-	if (lexer_is_word(l, "is"))
-		return parse_test;
-	return NULL;
-}
-
-static uint16_t
-parse_chain(struct parser *ps)
-{
-	uint16_t base = parse_primary(ps), n, last = NO_NODE;
-	uint16_t (*parse)(struct parser *) = link_parser(ps->l);
-
-	if (base == NO_NODE || !parse)
-		return base;
-	n = node_new(ps, N_CHAIN);
-	if (n == NO_NODE)
-		return NO_NODE;
-	operand_add(ps, n, &last, base);
-	for (; parse; parse = link_parser(ps->l)) {
-		uint16_t one = parse(ps);
-
-		if (one == NO_NODE)
-			return NO_NODE;
-		operand_add(ps, n, &last, one);
-	}
-	if (lexer_is(ps->l, "("))
-		return fail(ps, "only .get() can be called");
-	return n;
 }
 
 /* --- operators --- */
@@ -390,12 +114,12 @@ parse_prefix(struct parser *ps, enum node_op op, uint16_t (*parse)(struct parser
 	if (!enter(ps))
 		return NO_NODE;
 	lexer_next(ps->l);
-	n = node_new(ps, op);
+	n = parser_node(ps, op);
 	child = n == NO_NODE ? NO_NODE : parse(ps);
 	ps->depth--;
 	if (child == NO_NODE)
 		return NO_NODE;
-	operand_add(ps, n, &last, child);
+	parser_operand(ps, n, &last, child);
 	return n;
 }
 
@@ -409,13 +133,13 @@ parse_unary(struct parser *ps)
 static uint16_t
 parse_relation(struct parser *ps, enum relation relation, unsigned level)
 {
-	uint16_t n = node_new(ps, N_RELATION), last = NO_NODE, child;
+	uint16_t n = parser_node(ps, N_RELATION), last = NO_NODE, child;
 
 	child = n == NO_NODE ? NO_NODE : parse_arith(ps, level);
 	if (child == NO_NODE)
 		return NO_NODE;
 	ps->p->nodes[n].relation = relation;
-	operand_add(ps, n, &last, child);
+	parser_operand(ps, n, &last, child);
 	return n;
 }
 
@@ -425,13 +149,13 @@ join(struct parser *ps, enum node_op op, uint16_t first, uint16_t *joined, uint1
      uint16_t one)
 {
 	if (*joined == NO_NODE && one != NO_NODE) {
-		*joined = node_new(ps, op);
+		*joined = parser_node(ps, op);
 		if (*joined != NO_NODE)
-			operand_add(ps, *joined, last, first);
+			parser_operand(ps, *joined, last, first);
 	}
 	if (*joined == NO_NODE || one == NO_NODE)
 		return NO_NODE;
-	operand_add(ps, *joined, last, one);
+	parser_operand(ps, *joined, last, one);
 	return *joined;
 }
 
@@ -463,7 +187,7 @@ accept_arith(struct parser *ps, unsigned level, enum relation *out)
 	    (lexer_is(l, "%") && *l->at == '}'))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(arith_ops); i++)
-		if (arith_ops[i].level == level && accept_op(ps, arith_ops[i].text)) {
+		if (arith_ops[i].level == level && parser_accept_op(ps, arith_ops[i].text)) {
 			*out = arith_ops[i].relation;
 			return true;
 		}
@@ -495,20 +219,20 @@ accept_relation(struct parser *ps, enum relation *out)
 					   [R_LE] = "<=", [R_GT] = ">",  [R_GE] = ">=" };
 
 	for (size_t i = 0; i < ARRAY_LEN(ops); i++)
-		if (accept_op(ps, ops[i])) {
+		if (parser_accept_op(ps, ops[i])) {
 			*out = (enum relation)i;
 			return true;
 		}
-	if (accept_word(ps, "in")) {
+	if (parser_accept_word(ps, "in")) {
 		*out = R_IN;
 		return true;
 	}
-	if (!accept_word(ps, "not"))
+	if (!parser_accept_word(ps, "not"))
 		return false;
 	*out = R_NOT_IN;
-	if (accept_word(ps, "in"))
+	if (parser_accept_word(ps, "in"))
 		return true;
-	expected(ps, "'in' behind 'not'");
+	parser_expected(ps, "'in' behind 'not'");
 	return false;
 }
 
@@ -543,16 +267,16 @@ parse_joined(struct parser *ps, enum node_op op, const char *word,
 
 	if (first == NO_NODE || !lexer_is_word(ps->l, word))
 		return first;
-	n = node_new(ps, op);
+	n = parser_node(ps, op);
 	if (n == NO_NODE)
 		return NO_NODE;
-	operand_add(ps, n, &last, first);
-	while (accept_word(ps, word)) {
+	parser_operand(ps, n, &last, first);
+	while (parser_accept_word(ps, word)) {
 		uint16_t one = parse(ps);
 
 		if (one == NO_NODE)
 			return NO_NODE;
-		operand_add(ps, n, &last, one);
+		parser_operand(ps, n, &last, one);
 	}
 	return n;
 }
@@ -575,24 +299,24 @@ parse_choice(struct parser *ps)
 {
 	uint16_t then = parse_or(ps), n, last = NO_NODE, one;
 
-	if (then == NO_NODE || !accept_word(ps, "if"))
+	if (then == NO_NODE || !parser_accept_word(ps, "if"))
 		return then;
-	n = node_new(ps, N_IF);
+	n = parser_node(ps, N_IF);
 	one = n == NO_NODE ? NO_NODE : parse_or(ps);
 	if (one == NO_NODE)
 		return NO_NODE;
-	operand_add(ps, n, &last, one);
-	operand_add(ps, n, &last, then);
-	if (!accept_word(ps, "else"))
+	parser_operand(ps, n, &last, one);
+	parser_operand(ps, n, &last, then);
+	if (!parser_accept_word(ps, "else"))
 		return n;
 	one = parse_condition(ps);
 	if (one == NO_NODE)
 		return NO_NODE;
-	operand_add(ps, n, &last, one);
+	parser_operand(ps, n, &last, one);
 	return n;
 }
 
-static uint16_t
+uint16_t
 parse_condition(struct parser *ps)
 {
 	uint16_t n;
