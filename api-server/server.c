@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "api-server/domain/parent_dir.h"
 #include "api-server/domain/seal.h"
 #include "api-server/http/http.h"
 #include "api-server/hub/hub.h"
@@ -122,6 +123,8 @@ start_parts(struct server *s, struct fault *f)
 		return false;
 	s->store = store_open(s->cfg, s->loop, f);
 	if (!s->store)
+		return false;
+	if (!parent_dir_make(s->cfg->control.socket, f))
 		return false;
 	s->hub = hub_create(s->loop, s->cfg, s->store, s->seal, f);
 	if (!s->hub)

@@ -46,7 +46,7 @@ time_read(const char *text, int64_t *out_ms)
 	tm.tm_year -= 1900;
 	tm.tm_mon -= 1;
 	*out_ms = (int64_t)timegm(&tm) * 1000 + ms;
-	return true;
+	return *out_ms > 0; /* 0 means now to the store */
 }
 
 /* ?account=NAME for operators; others have theirs.  false: answered. */

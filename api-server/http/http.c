@@ -13,7 +13,8 @@
 
 #define MEMORY_LIMIT   32768 /* per connection: headers, read buffer */
 #define BACKLOG        1024
-#define ROUNDS         16   /* of the library in a row before others have a turn */
+#define ROUNDS         16 /* of the library in a row before others have a turn */
+#define FAR_MS         60000
 #define CLOSE_WAIT_MS  6000 /* requests under way at the stop: above STORE_WAIT_MS */
 #define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
@@ -45,12 +46,14 @@ on_log(void *arg, const char *fmt, va_list ap)
 	static struct log_limit limit;
 	char text[256];
 
+	/* Peers that come and go are no news, and counted by us; not getting at them is. */
+	enum log_level lvl = strstr(fmt, "accept") ? LOG_WARN : LOG_DEBUG;
+
 	(void)arg;
-	/* Peers that come and go are no news; what matters is counted or logged by us. */
-	if (!log_enabled(LOG_DEBUG) || !log_allowed(&limit, 20))
+	if (!log_enabled(lvl) || !log_allowed(&limit, 20))
 		return;
 	vsnprintf(text, sizeof(text), fmt, ap);
-	log_debug("http", "library", "text=%s", log_quote(text));
+	log_line(lvl, "http", "library", "text=%s", log_quote(text));
 }
 
 static void
@@ -148,20 +151,17 @@ request_header(const struct request *r, const char *name)
 
 /* --- the daemon in our loop --- */
 
-static void http_run(struct http *h);
+static void on_again(struct loop_timer *t);
 
+/* Asks for a run before the loop waits again; many askers make one.  The timer is always armed, if
+ * far away, so that moving it needs no memory: a resumed request must not hang for want of it. */
 static void
-on_again(struct loop_timer *t)
+run_soon(struct http *h)
 {
-	http_run(container_of(t, struct http, again));
-}
-
-/* Once, before the loop waits again. */
-static void
-run_again(struct http *h)
-{
-	if (!h->again.slot && !loop_timer_set(h->loop, &h->again, 0, on_again))
-		log_warn("http", "no-memory", "what=timer");
+	if (h->run_asked)
+		return;
+	h->run_asked = true;
+	ignore_err(loop_timer_set(h->loop, &h->again, 0, on_again) ? ERR_OK : ERR_NOMEM);
 }
 
 static void
@@ -174,16 +174,33 @@ http_run(struct http *h)
 		MHD_run(h->daemon);
 	while (++rounds < ROUNDS && MHD_get_timeout(h->daemon, &wait_ms) == MHD_YES && !wait_ms);
 	if (rounds == ROUNDS)
-		run_again(h);
+		run_soon(h);
 }
 
-/* Without a thread of its own the library does not wake itself; many resumed make one run. */
+static bool
+arm_far(struct http *h)
+{
+	return loop_timer_set(h->loop, &h->again, FAR_MS, on_again);
+}
+
+static void
+on_again(struct loop_timer *t)
+{
+	struct http *h = container_of(t, struct http, again);
+
+	h->run_asked = false;
+	if (!arm_far(h))
+		log_warn("http", "no-memory", "what=timer");
+	http_run(h);
+}
+
+/* Without a thread of its own the library does not wake itself. */
 void
 http_resume(struct request *r)
 {
 	r->suspended = false;
 	MHD_resume_connection(r->mhd);
-	run_again(r->http);
+	run_soon(r->http);
 }
 
 static void
@@ -257,9 +274,11 @@ http_listen(struct http *h, struct fault *f)
 		return false;
 	}
 	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
-	if (info && loop_watch(h->loop, &h->io, info->epoll_fd, EPOLLIN, on_ready) == ERR_OK)
+	if (info && arm_far(h) &&
+	    loop_watch(h->loop, &h->io, info->epoll_fd, EPOLLIN, on_ready) == ERR_OK)
 		return true;
 	fault_set(f, "api", "out of memory");
+	loop_timer_cancel(h->loop, &h->again);
 	MHD_stop_daemon(h->daemon);
 	h->daemon = NULL;
 	return false;

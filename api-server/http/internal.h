@@ -31,6 +31,7 @@ struct http {
 	struct MHD_Daemon *daemon;
 	struct loop_io io;         /* the daemon's epoll descriptor */
 	struct loop_timer again;   /* the daemon has work left over */
+	bool run_asked;            /* again stands at now */
 	struct loop_timer overdue; /* store answers */
 	struct list waiting;       /* struct request by node: the store has it, oldest first */
 	size_t pending;            /* requests the store has */

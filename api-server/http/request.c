@@ -184,6 +184,12 @@ request_dispatch(struct request *r)
 	enum err e;
 
 	r->dispatched = true;
+	if (r->conn->received <= r->conn->answered) {
+		/* The library made a request of bytes in which the guard saw none. */
+		log_err("http", "unguarded", "req=%s", r->id);
+		reply_error(r, ERR_INTERNAL, NULL);
+		return;
+	}
 	if (r->http->closing) {
 		reply_error(r, ERR_UNAVAILABLE, NULL);
 		return;
