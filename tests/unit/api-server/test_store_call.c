@@ -166,14 +166,14 @@ test_another_workers_call_is_not_touched(void **state)
 static void
 test_malformed_entries_are_passed_over(void **state)
 {
+	/* clang-format off */
 	static const char *const reports[] = {
 		"[]",
 		"{}",
 		"[7, null, [], \"x\", {}]",
 		"[{\"call\":7,\"seq\":1,\"at\":1,\"type\":\"invite\"}]",
 		"[{\"call\":\"\",\"seq\":1,\"at\":1,\"type\":\"invite\"}]",
-		"[{\"call\":\"123456789012345678901234567890123\",\"seq\":1,\"at\":1,\"type\":"
-		"\"invite\"}]",
+		"[{\"call\":\"123456789012345678901234567890123\",\"seq\":1,\"at\":1,\"type\":\"invite\"}]",
 		"[{\"call\":\"k9\",\"seq\":0,\"at\":1,\"type\":\"invite\"}]",
 		"[{\"call\":\"k9\",\"seq\":-1,\"at\":1,\"type\":\"invite\"}]",
 		"[{\"call\":\"k9\",\"seq\":2147483647,\"at\":1,\"type\":\"invite\"}]",
@@ -185,6 +185,7 @@ test_malformed_entries_are_passed_over(void **state)
 		"[{\"call\":\"k9\",\"seq\":1,\"at\":1,\"type\":\"unheard_of\"}]",
 		"[{\"call\":\"k9\",\"seq\":1,\"at\":1}]",
 	};
+	/* clang-format on */
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(reports); i++)
