@@ -1,6 +1,7 @@
 #include "common/id.h"
 
 #include <sodium.h>
+#include <string.h>
 
 bool
 id_init(void)
@@ -57,4 +58,13 @@ id_uuid(char out[ID_UUID_SIZE])
 		from += group_len[i];
 	}
 	return out;
+}
+
+const char *
+id_digest(char out[ID_DIGEST_SIZE], const char *text)
+{
+	unsigned char hash[crypto_hash_sha256_BYTES];
+
+	crypto_hash_sha256(hash, (const unsigned char *)text, strlen(text));
+	return id_hex(out, hash, sizeof(hash));
 }

@@ -15,4 +15,8 @@ void id_random(void *out, size_t len);
 /* Lower-case hex of len bytes into out (2*len+1). */
 const char *id_hex(char *out, const void *data, size_t len);
 
+#define ID_DIGEST_SIZE 65
+/* SHA-256 in hex: stands for a text that is too long to be kept. */
+const char *id_digest(char out[ID_DIGEST_SIZE], const char *text);
+
 #endif

@@ -1,6 +1,5 @@
 #include "sip-worker/call.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,14 +56,10 @@ call_report(struct call *c, enum call_event type, json_t *info)
 
 /* SIP sets no limit to a Call-ID or a tag; the claim's columns have one. */
 static void
-copy_or_hash(char out[ID_MAX], const char *s)
+copy_or_digest(char out[ID_MAX], const char *s)
 {
-	unsigned char hash[crypto_hash_sha256_BYTES];
-
-	if (str_copy(out, ID_MAX, s))
-		return;
-	crypto_hash_sha256(hash, (const unsigned char *)s, strlen(s));
-	id_hex(out, hash, sizeof(hash));
+	if (!str_copy(out, ID_MAX, s))
+		id_digest(out, s);
 }
 
 static json_t *
@@ -85,8 +80,8 @@ fill_ask(struct call *c, const struct sip_invite *inv)
 
 	memcpy(a->call, c->id, sizeof(a->call));
 	memcpy(a->token, c->token, sizeof(a->token));
-	copy_or_hash(a->sip_call_id, inv->call_id);
-	copy_or_hash(a->from_tag, inv->from_tag);
+	copy_or_digest(a->sip_call_id, inv->call_id);
+	copy_or_digest(a->from_tag, inv->from_tag);
 	if (inv->transfer) {
 		a->transfer = strdup(inv->transfer);
 		return ok && a->transfer;
@@ -155,20 +150,12 @@ call_create(struct worker *w, struct sip_leg *leg, const struct sip_invite *inv)
 	return c;
 }
 
-static void
-wipe(char *s)
-{
-	if (s)
-		sodium_memzero(s, strlen(s));
-}
-
 void
 call_free(struct call *c)
 {
 	loop_timer_cancel(c->worker->loop, &c->deadline);
 	outbox_forget(c->worker->outbox, c);
 	msg_finish_body(MSG_CLAIM, &c->ask);
-	wipe(c->claim.return_password);
 	msg_finish_reply(MSG_CLAIM, &c->claim);
 	json_decref(c->sip_info);
 	worker_count_account(c->worker, c->account, -1);

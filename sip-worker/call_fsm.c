@@ -63,8 +63,6 @@ act_start(void *owner, const void *arg)
 		unready(c, "No media port is free");
 		return;
 	}
-	call_report(c, CALL_EVENT_AGENT,
-		    json_pack("{s:s, s:s}", "state", "starting", "agent", s.def->name));
 	if (agent_start(w->agent, &s, &c->agent) != ERR_OK) {
 		unready(c, "The agent cannot start");
 		return;

@@ -1,6 +1,5 @@
 #include "api-server/hub/internal.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,13 +167,6 @@ cmd_hello(struct link *l, const char *id, void *body)
 
 /* --- claim --- */
 
-static void
-wipe_text(char *s)
-{
-	if (s)
-		sodium_memzero(s, strlen(s));
-}
-
 static enum err
 claim_answer(struct cmd *c, struct msg_claim_reply *reply)
 {
@@ -208,7 +200,6 @@ done_claim(struct store_req *r)
 		if (e == ERR_OK)
 			e = claim_answer(c, &reply);
 		link_reply(l, MSG_CLAIM, c->re, e, &reply);
-		wipe_text(reply.return_password);
 		msg_finish_reply(MSG_CLAIM, &reply);
 	}
 	transfer_destroy(c->st.claim.transfer);

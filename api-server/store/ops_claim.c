@@ -1,6 +1,5 @@
 #include "api-server/store/internal.h"
 
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,13 +143,10 @@ static void
 second_id(const struct msg_claim *m, char out[ID_MAX])
 {
 	char both[2 * ID_MAX];
-	unsigned char hash[crypto_hash_sha256_BYTES];
 
 	str_print(both, sizeof(both), "%s;%s", m->sip_call_id, m->from_tag);
-	if (str_copy(out, ID_MAX, both))
-		return;
-	crypto_hash_sha256(hash, (const unsigned char *)both, strlen(both));
-	id_hex(out, hash, sizeof(hash));
+	if (!str_copy(out, ID_MAX, both))
+		id_digest(out, both);
 }
 
 static bool
