@@ -106,7 +106,7 @@ is_header_allowed(const char *name)
 static const char *
 check_header(const char *p, const char *end)
 {
-	char name[HEADER_NAME_MAX];
+	char name[HEADER_NAME_MAX] = "";
 	size_t len = 0;
 	int c;
 
