@@ -188,9 +188,11 @@ thread_main(void *arg)
 	/* Where we may, before signalling and speech; where not, equal to them. */
 	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 	schedule_reset(t);
-	while (!t->stopping) {
+	for (;;) {
 		if (mailbox_pending(t->mailbox))
 			mailbox_drain(t->mailbox, 0);
+		if (t->stopping)
+			return NULL;
 		if (t->running == 0 && list_empty(&t->retries)) {
 			idle(t);
 			continue;
@@ -198,7 +200,6 @@ thread_main(void *arg)
 		sleep_to_tick(t);
 		tick(t);
 	}
-	return NULL;
 }
 
 static void
