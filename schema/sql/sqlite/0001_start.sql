@@ -36,7 +36,7 @@ CREATE TABLE transfer (
 CREATE INDEX transfer_active ON transfer (expires_at) WHERE status = 'ACTIVE';
 CREATE UNIQUE INDEX transfer_busy ON transfer (account, conversation) WHERE status = 'ONGOING';
 CREATE INDEX transfer_held ON transfer (instance) WHERE status = 'ONGOING';
-CREATE INDEX transfer_call ON transfer (call) WHERE call IS NOT NULL;
+CREATE UNIQUE INDEX transfer_call ON transfer (call) WHERE call IS NOT NULL;
 CREATE INDEX transfer_finished ON transfer (finished_at) WHERE finished_at > 0;
 
 -- A call as its timeline tells it.
