@@ -81,12 +81,6 @@ text_number(const json_t *v, double *out, bool *whole)
 }
 
 static json_t *
-otherwise(json_t *const *args, json_t *fallback)
-{
-	return args[0] ? json_incref(args[0]) : fallback;
-}
-
-static json_t *
 f_int(struct eval *e, json_t *v, json_t *const *args)
 {
 	bool whole;
@@ -105,7 +99,7 @@ f_int(struct eval *e, json_t *v, json_t *const *args)
 	} else if (value_number(v, &d)) {
 		return from_real(e, d);
 	}
-	return otherwise(args, json_integer(0));
+	return args[0] ? json_incref(args[0]) : json_integer(0);
 }
 
 static json_t *
@@ -117,7 +111,7 @@ f_float(struct eval *e, json_t *v, json_t *const *args)
 	(void)e;
 	if (value_number(v, &d) || (json_is_string(v) && text_number(v, &d, &whole)))
 		return json_real(d);
-	return otherwise(args, json_real(0));
+	return args[0] ? json_incref(args[0]) : json_real(0);
 }
 
 static json_t *
