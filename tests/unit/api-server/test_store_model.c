@@ -189,9 +189,9 @@ pick(int below)
 static int
 some_call(void)
 {
-	if (call_count == 0 || (pick(3) == 0 && call_count < CALLS))
+	if (call_count == 0 || (pick(6) == 0 && call_count < CALLS))
 		calls[call_count++] = (struct call){ pick(IDS), pick(2), pick(INSTANCES) };
-	return call_count > 12 ? call_count - 1 - pick(12) : pick(call_count);
+	return call_count > 8 ? call_count - 1 - pick(8) : pick(call_count);
 }
 
 static void
@@ -310,8 +310,8 @@ make_one(struct op *o)
 					     make_answered, make_complete, make_expire };
 
 	*o = (struct op){ .expected = ERR_OK };
-	now += pick(8);
-	if (pick(40) == 0)
+	now += pick(4);
+	if (pick(16) == 0)
 		make_reap(o);
 	else
 		makers[pick((int)ARRAY_LEN(makers))](o);
@@ -392,7 +392,7 @@ static void
 test_as_the_model(void **state)
 {
 	(void)state;
-	for (seed = 1; seed <= 8; seed += 1) {
+	for (seed = 1; seed <= 12; seed += 1) {
 		unsigned start = seed;
 
 		memset(rows, 0, sizeof(rows));
