@@ -4,6 +4,7 @@
 #include "sip-worker/agent/talk.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "common/str.h"
@@ -201,10 +202,32 @@ post_json(struct talk *t, json_t *json, enum call_event type, void (*run)(struct
 	post(t, m, run);
 }
 
+json_t *
+emit_text(const char *text, size_t max)
+{
+	size_t len = strnlen(text, max);
+	json_t *j = json_stringn(text, len);
+
+	for (int cut = 0; !j && cut < 4 && len > 0; cut++) /* a character lost its end */
+		j = json_stringn(text, --len);
+	return j ? j : json_string("");
+}
+
 void
 emit_event(struct talk *t, enum call_event type, json_t *info)
 {
 	post_json(t, info, type, run_event);
+}
+
+void
+emit_agent(struct talk *t, const char *state, const char *error)
+{
+	json_t *info = json_pack("{s:s,s:s,s:s}", "state", state, "agent", t->def->name, "task",
+				 t->task ? t->task->name : "");
+
+	if (info && error)
+		json_object_set_new(info, "error", emit_text(error, 512));
+	emit_event(t, CALL_EVENT_AGENT, info);
 }
 
 void

@@ -50,7 +50,7 @@ report(struct call *c)
 				 bounded(c->args), "result", bounded(c->response));
 
 	if (info && c->err != ERR_OK)
-		json_object_set_new(info, "error", json_string(c->fault.what));
+		json_object_set_new(info, "error", emit_text(c->fault.what, sizeof(c->fault.what)));
 	emit_event(c->talk, CALL_EVENT_FUNCTION, info);
 }
 

@@ -56,8 +56,8 @@ finish(struct say *s, bool cut, int played_ms)
 	if (s->clip) {
 		t->quiet_since = loop_now(t->home->loop);
 		emit_event(t, CALL_EVENT_SAID,
-			   json_pack("{s:s,s:i,s:b}", "text", s->text, "played_ms", played_ms,
-				     "cut", cut));
+			   json_pack("{s:o,s:i,s:b}", "text", emit_text(s->text, SPEECH_TEXT_MAX),
+				     "played_ms", played_ms, "cut", cut));
 		transcript_add(t, "agent", s->text, cut);
 	}
 	say_destroy(s);

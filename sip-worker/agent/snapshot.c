@@ -1,9 +1,6 @@
 /* The state a reconnection starts from, and the transcript in it. */
 #include "sip-worker/agent/talk.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "common/str.h"
 
 #define TRANSCRIPT_ENTRIES 200
@@ -27,24 +24,10 @@ trim(struct talk *t)
 	}
 }
 
-/* Cut at ENTRY_BYTES, between characters. */
-static json_t *
-short_text(const char *text)
-{
-	size_t len = strnlen(text, ENTRY_BYTES + 1);
-
-	if (len > ENTRY_BYTES) {
-		len = ENTRY_BYTES;
-		while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
-			len--;
-	}
-	return json_stringn(text, len);
-}
-
 void
 transcript_add(struct talk *t, const char *who, const char *text, bool cut)
 {
-	json_t *entry = json_pack("{s:s,s:o}", "who", who, "text", short_text(text));
+	json_t *entry = json_pack("{s:s,s:o}", "who", who, "text", emit_text(text, ENTRY_BYTES));
 
 	if (!entry)
 		return;

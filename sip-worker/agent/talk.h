@@ -112,6 +112,14 @@ struct talk {
 	struct talk_message *reserve[2]; /* for "ready" or "failed", and for "ended" */
 };
 
+/* --- talk_fsm.c --- */
+void talk_feed(struct talk *t, enum talk_event ev);
+void talk_arm(struct talk *t); /* the state's deadline */
+/* The outcome is what t->outcome says from now on. */
+void talk_freeze(struct talk *t, enum outcome_type type, const char *reason);
+/* Stops everything, says a short message where it can be heard, and goes back as AGENT. */
+void talk_give_back(struct talk *t, const char *message, const char *reason);
+
 /* --- talk.c --- */
 /* NULL: no memory. Copies what s lends. */
 struct talk *talk_create(const struct agent_start *s);
@@ -124,9 +132,6 @@ void talk_hold(struct talk *t, bool held);
 void talk_hand_back(struct talk *t, const char *reason);
 void talk_resume(struct talk *t, const char *why);
 void talk_settle(struct talk *t);
-void talk_feed(struct talk *t, enum talk_event ev);
-/* The outcome is what t->outcome says from now on. */
-void talk_freeze(struct talk *t, enum outcome_type type, const char *reason);
 
 /* --- say.c --- */
 bool say_step(struct talk *t); /* moves the first one on; false: it waits */
@@ -158,6 +163,9 @@ void snapshot_restore(struct talk *t);
 /* --- emit.c --- */
 void emit_ready(struct talk *t);
 void emit_failed(struct talk *t, const char *why);
+/* A JSON string of at most max bytes, cut between characters. */
+json_t *emit_text(const char *text, size_t max);
+void emit_agent(struct talk *t, const char *state, const char *error); /* error may be NULL */
 void emit_event(struct talk *t, enum call_event type,
 		json_t *info); /* takes info; NULL: no memory, nothing */
 void emit_snapshot(struct talk *t);
