@@ -191,17 +191,19 @@ parse_filter(struct parser *ps)
 {
 	struct lexer *l = ps->l;
 	const struct filter *filter;
+	const char *at;
 	uint16_t n;
 
 	lexer_next(l);
 	if (l->kind != T_NAME)
 		return parser_expected(ps, "a filter's name");
+	at = l->start;
 	n = named(ps, parser_node(ps, N_FILTER));
 	if (n == NO_NODE)
 		return NO_NODE;
 	filter = ps->p->nodes[n].filter = filter_find(ps->p->nodes[n].name);
 	if (!filter) {
-		lexer_fail(l, l->start, "there is no filter '%.60s'", ps->p->nodes[n].name);
+		lexer_fail(l, at, "there is no filter '%.60s'", ps->p->nodes[n].name);
 		return NO_NODE;
 	}
 	if (parser_accept_op(ps, "(") && !parse_operands(ps, n, NO_NODE, ")", filter->max))
@@ -215,6 +217,7 @@ static uint16_t
 parse_test(struct parser *ps)
 {
 	struct lexer *l = ps->l;
+	const char *at;
 	bool negated;
 	uint16_t n;
 
@@ -222,6 +225,7 @@ parse_test(struct parser *ps)
 	negated = parser_accept_word(ps, "not");
 	if (l->kind != T_NAME)
 		return parser_expected(ps, "the name of a test behind 'is'");
+	at = l->start;
 	n = named(ps, parser_node(ps, N_TEST));
 	if (n == NO_NODE)
 		return NO_NODE;
@@ -229,7 +233,7 @@ parse_test(struct parser *ps)
 	ps->p->nodes[n].test = test_find(ps->p->nodes[n].name);
 	if (ps->p->nodes[n].test)
 		return n;
-	lexer_fail(l, l->start, "there is no test '%.60s'", ps->p->nodes[n].name);
+	lexer_fail(l, at, "there is no test '%.60s'", ps->p->nodes[n].name);
 	return NO_NODE;
 }
 

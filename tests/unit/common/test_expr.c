@@ -173,8 +173,8 @@ static const struct row refusals[] = {
 	{ "'é' é", "? column 5: this character is not part of an expression" },
 	{ "1a", "? column 1: not a number" },
 	{ "99999999999999999999", "? column 1: the number is too large" },
-	{ "x|nope", "? column 7: there is no filter 'nope'" },
-	{ "x is nope", "? column 10: there is no test 'nope'" },
+	{ "x|nope", "? column 3: there is no filter 'nope'" },
+	{ "x is nope", "? column 6: there is no test 'nope'" },
 	{ "x.upper()", "? column 8: only .get() can be called; filters do the rest: x|upper" },
 	{ "x()", "? column 2: expected an operator, not '('" },
 	{ "x.get('a')()", "? column 11: only .get() can be called" },
@@ -252,8 +252,6 @@ test_templates(void **state)
 	(void)state;
 	check(templates, ARRAY_LEN(templates), render);
 }
-
-/* --- bounds --- */
 
 /* head, then count times `part`, then tail; malloced. */
 static char *
@@ -372,8 +370,6 @@ test_result_is_apart(void **state)
 	expr_destroy(x);
 }
 
-/* --- values as text, templates in JSON --- */
-
 static void
 test_value_text(void **state)
 {
@@ -434,8 +430,6 @@ test_json(void **state)
 	json_decref(in);
 	tmpl_json_destroy(NULL);
 }
-
-/* --- memory --- */
 
 static bool
 work(void *arg)
