@@ -257,12 +257,14 @@ admission_request(struct request *rq)
 		rq->account = out.account;
 		return true;
 	}
-	if (out.challenge) {
-		if ((rq->sip->sip_authorization || rq->sip->sip_proxy_authorization) && !out.stale)
-			s->stats.auth_failed++;
-		reply_challenge(rq, out.stale);
-	} else {
+	if (!out.challenge) {
 		refuse_stranger(rq);
+		return false;
 	}
+	if ((rq->sip->sip_authorization || rq->sip->sip_proxy_authorization) && !out.stale) {
+		s->stats.auth_failed++;
+		invite_refused(rq, NULL, s->cfg->sip.challenge, "credentials are wrong");
+	}
+	reply_challenge(rq, out.stale);
 	return false;
 }

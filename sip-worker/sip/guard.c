@@ -88,6 +88,17 @@ forget(size_t i)
 	guard.connections[i] = guard.connections[--guard.count];
 }
 
+/* Keep-alives count too, of a connection that proved itself. */
+static bool
+heard_lately(const struct connection *c)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof info;
+
+	return c->alive_ms && getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_last_data_recv < IDLE_MS;
+}
+
 static void
 on_sweep(struct loop_timer *t)
 {
@@ -99,7 +110,7 @@ on_sweep(struct loop_timer *t)
 
 		if (!still_there(c)) {
 			forget(i);
-		} else if (now >= deadline && !c->told) {
+		} else if (now >= deadline && !c->told && !heard_lately(c)) {
 			/* The library sees the end of the stream and closes. */
 			shutdown(c->fd, SHUT_RDWR);
 			c->told = true;

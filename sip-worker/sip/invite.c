@@ -38,6 +38,8 @@ invite_refused(struct request *rq, const char *transfer, int status, const char 
 		.reason = why,
 	};
 
+	if (rq->sip->sip_request->rq_method != sip_method_invite)
+		return;
 	if (rq->account || log_allowed(&s->refusal_limit, REFUSED_NOTES))
 		s->ops->refused(s->app, &r);
 }
@@ -172,6 +174,7 @@ accept_invite(struct request *rq, const struct invite_headers *h,
 	}
 	nta_incoming_treply(leg->invite, 100, "Trying", TAG_END());
 	show(leg, rq, h, session->has_offer);
+	msg_destroy(rq->msg);
 }
 
 void

@@ -68,13 +68,14 @@ struct verdict {
 };
 
 /* --- leg.c --- */
-/* From an admitted INVITE, whose message goes to its transaction.  NULL: no memory, the message
- * is still the caller's. */
+/* From an admitted INVITE; its transaction takes a reference to the message.  NULL: no memory. */
 struct sip_leg *leg_create(struct request *rq, const struct session_result *session);
 /* Frees what was buried. */
 void leg_reap(struct sip *s);
 /* For good, whatever state it is in. */
 void leg_bury(struct sip_leg *leg);
+/* Ends its transactions and takes it out of the dialogs. */
+void leg_close(struct sip_leg *leg);
 /* It is over: tells the owner, once. */
 void leg_ended(struct sip_leg *leg, enum sip_end_cause cause, const char *reason);
 /* Ends a call whose owner does not expect it: BYE, and the owner hears why. */

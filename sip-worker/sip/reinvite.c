@@ -99,8 +99,9 @@ reinvite_event(struct sip_leg *leg, nta_incoming_t *irq, const sip_t *sip)
 	ours = leg->offer_pending;
 	nta_incoming_destroy(irq);
 	leg->reinvite = NULL;
+	if (leg->state != LEG_CONFIRMED)
+		return 0;
 	if (!sip) {
-		leg->offer_pending = leg->offer_wanted = false;
 		leg_drop(leg, SIP_END_NO_ACK, "SIP;cause=408;text=\"ACK missing\"");
 	} else if (ours && !session_ack(leg, sip, &why)) {
 		leg_drop(leg, SIP_END_NO_MEDIA, "SIP;cause=488;text=\"Not Acceptable Here\"");

@@ -24,11 +24,16 @@ class Answerer:
     """sip_answer on 127.0.0.1 (and [::1]), UDP and TCP on one port; events() are its lines of output."""
 
     def __init__(self, *options):
-        self.port = next(PORTS)
-        urls = [f"{t}:{a}:{self.port}" for a in ("127.0.0.1", "[::1]") for t in ("udp", "tcp")]
-        self.process = subprocess.Popen([PROGRAM, *options, *urls], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(8):  # the kernel may have lent a port to somebody's connection
+            self.port = next(PORTS)
+            urls = [f"{t}:{a}:{self.port}" for a in ("127.0.0.1", "[::1]") for t in ("udp", "tcp")]
+            self.process = subprocess.Popen([PROGRAM, *options, *urls], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.lines, self.rest = [], self.process.stdout.readline()
+            if self.rest:
+                break
+            said = self.process.communicate()[1]
+            assert b"already in use" in said, said.decode()
         os.set_blocking(self.process.stdout.fileno(), False)
-        self.lines, self.rest = [], b""
         self.wait("ready")
 
     def peer(self, transport="udp", address="127.0.0.1"):

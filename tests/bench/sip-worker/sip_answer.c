@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/id.h"
+#include "common/list.h"
 #include "common/log.h"
 #include "sip-worker/sip/sip.h"
 
@@ -27,10 +28,12 @@ struct program {
 	struct loop *loop;
 	struct sip *sip;
 	struct loop_io signals;
+	struct list calls; /* call.node */
 	uint16_t port;
 };
 
 struct call {
+	struct list node;
 	struct program *p;
 	struct sip_leg *leg;
 	struct loop_timer timer;
@@ -109,6 +112,7 @@ invite(void *app, struct sip_leg *leg, const struct sip_invite *inv)
 		sip_leg_destroy(leg);
 		return;
 	}
+	list_append(&p->calls, &c->node);
 	c->p = p;
 	c->leg = leg;
 	c->family = addr_family(inv->has_offer ? &inv->remote.rtp : &inv->source);
@@ -172,6 +176,7 @@ finish(struct call *c)
 {
 	loop_timer_cancel(c->p->loop, &c->timer);
 	sip_leg_destroy(c->leg);
+	list_remove(&c->node);
 	free(c);
 }
 
@@ -353,6 +358,7 @@ main(int argc, char **argv)
 	log_init("sip_answer");
 	p->loop = loop_create();
 	p->port = 30000;
+	list_init(&p->calls);
 	p->sip = p->loop ? sip_create(p->loop, &config, &ops, p, &f) : NULL;
 	if (!p->sip || !watch_signals(p)) {
 		fprintf(stderr, "sip_answer: %s: %s\n", f.where, f.what);
@@ -362,7 +368,11 @@ main(int argc, char **argv)
 	fflush(stdout);
 	sip_run(p->sip);
 	print_stats(p->sip);
+	list_each(it, &p->calls) finish(container_of(it, struct call, node));
+	sip_destroy(p->sip);
 	close(p->signals.fd);
 	loop_unwatch(p->loop, &p->signals);
+	loop_destroy(p->loop);
+	secret_finish(&user.password);
 	return 0;
 }
