@@ -28,7 +28,7 @@ protect_process(void)
 static void
 fit_descriptors(struct config *cfg)
 {
-	const int64_t others = 64; /* database, control link, epoll, logs */
+	const int64_t others = 96; /* database, workers, epoll, refused connections that linger */
 	struct rlimit r;
 
 	if (getrlimit(RLIMIT_NOFILE, &r) != 0)

@@ -46,10 +46,42 @@ warn_fixed(const struct config *old, const struct config *new)
 	say_fixed("control.socket", str_eq(old->control.socket, new->control.socket));
 	say_fixed("store.url", str_eq(old->store.url, new->store.url));
 	say_fixed("secrets.key_file", str_eq(old->secrets.key_file, new->secrets.key_file));
+	say_fixed("store.retention", old->store.retention_ms == new->store.retention_ms);
+	say_fixed("media.ports", old->media.port_first == new->media.port_first &&
+					 old->media.port_last == new->media.port_last);
 	say_fixed("transfers.body_limit", old->transfers.body_limit == new->transfers.body_limit);
 	say_fixed("api.max_connections", old->api.max_connections == new->api.max_connections);
 	say_fixed("api.request_timeout",
 		  old->api.request_timeout_ms == new->api.request_timeout_ms);
+}
+
+static void
+swap(void *a, void *b, size_t size)
+{
+	char kept[256];
+
+	assert(size <= sizeof(kept));
+	memcpy(kept, a, size);
+	memcpy(a, b, size);
+	memcpy(b, kept, size);
+}
+
+/* What is in use (sockets, files, leased ports) stays what it was; nobody may find another path or
+ * range in the new configuration. */
+static void
+keep_fixed(struct config *old, struct config *new)
+{
+	swap(&old->api.listen, &new->api.listen, sizeof(old->api.listen));
+	swap(&old->api.max_connections, &new->api.max_connections,
+	     sizeof(old->api.max_connections));
+	swap(&old->api.request_timeout_ms, &new->api.request_timeout_ms,
+	     sizeof(old->api.request_timeout_ms));
+	swap(&old->transfers.body_limit, &new->transfers.body_limit,
+	     sizeof(old->transfers.body_limit));
+	swap(&old->control, &new->control, sizeof(old->control));
+	swap(&old->store, &new->store, sizeof(old->store));
+	swap(&old->secrets, &new->secrets, sizeof(old->secrets));
+	swap(&old->media, &new->media, sizeof(old->media));
 }
 
 static void
@@ -64,8 +96,9 @@ reload(struct server *s)
 		config_destroy(new);
 		return;
 	}
-	hub_set_config(s->hub, new);
 	warn_fixed(s->cfg, new);
+	keep_fixed(s->cfg, new);
+	hub_set_config(s->hub, new);
 	config_destroy(s->cfg);
 	s->cfg = new;
 	log_info("server", "reloaded", "accounts=%zu agents=%s", new->account_count,

@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/str.h"
 
-#define LINGER_MAX   64 /* connections */
+#define LINGER_MAX   32 /* connections */
 #define LINGER_MS    2000
 #define LINGER_BYTES (4u << 20)
 #define SEND_FACTOR  3 /* an answer may take so many times api.request_timeout */

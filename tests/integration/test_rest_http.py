@@ -528,6 +528,26 @@ def test_keys_are_rotated(fresh):
     assert system.get(f"{TRANSFERS}/{id}")[0] == 200
 
 
+def test_what_a_reload_leaves_alone(fresh):
+    """Addresses and files in use stay; the log says so."""
+    system = fresh()
+    system.start_api()
+    socket_path = system.folder / "control.sock"
+    listen = system.config["api"]["listen"]
+    system.config["api"]["listen"] = f"{system.net}.3:{API_PORT}"
+    system.config["control"]["socket"] = str(system.folder / "other.sock")
+    (system.folder / "other.sock").write_text("not ours")
+    reload(system)
+    for key in ("api.listen", "control.socket"):
+        assert f"event=reload-ignored key={key}" in system.api.text()
+    assert "media.ports" not in system.api.text()
+    assert system.get("/healthz")[0] == 200
+    system.config["api"]["listen"] = listen
+    assert system.api.stop() == 0
+    assert not socket_path.exists()
+    assert (system.folder / "other.sock").read_text() == "not ours"
+
+
 def test_reload_under_load(fresh):
     """Requests in flight see the old or the new configuration, never none."""
     system = fresh()
@@ -732,3 +752,41 @@ def test_openapi_and_page(api):
     assert spec["components"]["schemas"]["Time"]["pattern"].startswith("^[0-9]{4}")
     status, page = api.get("/", {})
     assert status == 200 and b"Handback" in page
+
+
+def test_few_descriptors(fresh):
+    """With too few of them it takes fewer connections, and does not spin when they are all taken."""
+    system = fresh(config={"api": {"request_timeout": "2s"}})
+    system.start_api(limits=("prlimit", "--nofile=256:256"))
+    assert "few-descriptors" in system.api.text()
+    held = []
+    for number in range(400):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.bind((f"{system.net}.{20 + number % 10}", 0))
+        sock.connect_ex((f"{system.net}.1", API_PORT))
+        held.append(sock)
+
+    def cpu():
+        return sum(map(int, open(f"/proc/{system.api.pid}/stat").read().rpartition(")")[2].split()[11:13]))
+    before = cpu()
+    time.sleep(1)
+    assert cpu() - before < 30 * SLOW  # hundredths of a second
+    assert system.api.fds() <= 256
+    eventually(lambda: system.get("/healthz")[0] == 200, 10, "idle connections make room")
+    for sock in held:
+        sock.close()
+    assert system.post(create_body(new_id()))[0] == 200
+
+
+def test_ipv6(fresh):
+    system = fresh(config={"api": {"listen": f"[::1]:{API_PORT}", "metrics_allow": ["::1/128"]}})
+    system.api = system.spawn("api-server", "api-server")
+    system.api.ready()
+    connection = http.client.HTTPConnection("::1", API_PORT, timeout=5)
+    for path in ("/healthz", "/metrics"):
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        reply.read()
+        assert reply.status == 200
+    connection.close()
