@@ -7,11 +7,13 @@
 
 #include "common/log.h"
 
-#define GROUP_MAX       512 /* requests in one transaction */
-#define IDLE_MS         1000
-#define WAL_SOFT_BYTES  (4 << 20)  /* moved into the database when nothing waits ... */
-#define WAL_HARD_BYTES  (16 << 20) /* ... or even then */
-#define WAL_STUCK_BYTES (64 << 20) /* readers were in the way: wait for them a little */
+#define GROUP_MAX 512 /* requests in one transaction */
+#define IDLE_MS   1000
+/* The WAL is moved into the database when it grew by so much and nothing waits, or by more even
+ * then: the longer it may grow, the fewer pages are moved twice. */
+#define WAL_SOFT_BYTES  (16 << 20)
+#define WAL_HARD_BYTES  (64 << 20)
+#define WAL_STUCK_BYTES (256 << 20) /* readers were in the way: wait for them a little */
 
 static const char *
 side_name(const struct side *s)
