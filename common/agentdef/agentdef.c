@@ -73,7 +73,7 @@ read_default_task(struct areader *r, const struct akey *k, const struct ynode *n
 /* clang-format off */
 #define A(m) offsetof(struct agentdef, m)
 /* In this order: tasks name functions, the default names a task. */
-static const struct akey keys[] = {
+static const struct akey agent_keys[] = {
 	{ "name",         read_token,        A(name),         true,  NULL },
 	{ "brain",        read_brain,        A(brain),        false, brain_names },
 	{ "speech",       read_speech,       0,               false, NULL },
@@ -114,7 +114,7 @@ fill(struct agentdef *a, const struct ynode *root, const char *name, struct faul
 	a->file = strdup(name);
 	if (!a->file)
 		return areader_fail(&r, root, NULL, "out of memory");
-	if (!read_map(&r, root, "an agent", keys, ARRAY_LEN(keys), a))
+	if (!read_map(&r, root, "an agent", agent_keys, ARRAY_LEN(agent_keys), a))
 		return false;
 	return set_defaults(a) || areader_fail(&r, root, NULL, "out of memory");
 }

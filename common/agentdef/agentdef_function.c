@@ -108,7 +108,7 @@ read_refvars(struct areader *r, const struct akey *k, const struct ynode *n, voi
 
 /* clang-format off */
 #define F(m) offsetof(struct agent_function, m)
-static const struct akey keys[] = {
+static const struct akey function_keys[] = {
 	{ "name",               read_token,     F(name),           true,  NULL },
 	{ "type",               read_type,      F(type),           true,  type_names },
 	{ "description",        read_text,      F(description),    false, NULL },
@@ -165,7 +165,8 @@ read_function(struct areader *r, const struct ynode *n, void *item)
 	struct agent_function *fn = item;
 
 	fn->line = n->line;
-	return read_map(r, n, "a function", keys, ARRAY_LEN(keys), fn) && keys_fit_type(r, n, fn);
+	return read_map(r, n, "a function", function_keys, ARRAY_LEN(function_keys), fn) &&
+	       keys_fit_type(r, n, fn);
 }
 
 bool
