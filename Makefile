@@ -113,7 +113,7 @@ $(O)/%.o: %.c $(O)/flags
 	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 # EMBEDDED: what EMBED() takes in, which -MMD does not see.
-$(O)/common/config.o: examples/agents/frontdesk.yaml
+$(O)/common/config.o $(O)/tests/unit/common/test_agentdef.o: examples/agents/frontdesk.yaml
 $(O)/api-server/http/h_static.o: schema/openapi.yaml $(wildcard api-server/web/*)
 $(O)/api-server/store/db_migrate.o: $(wildcard schema/sql/sqlite/*.sql)
 
