@@ -7,8 +7,23 @@
 #include <spandsp.h>
 #include <spandsp/expose.h>
 
+/* spandsp's own concealment copies within a buffer by memcpy(); this one is small.  The last pitch
+ * period is repeated and fades out; what comes after the gap is faded in over it. */
+#define HISTORY    280 /* samples: the longest period and the span it is compared over */
+#define PERIOD_MIN 40  /* 200 Hz */
+#define PERIOD_MAX 120 /* 66 Hz */
+#define FADE_OUT   480 /* 60 ms */
+#define FADE_IN    32
+
+struct conceal {
+	int16_t history[HISTORY];
+	size_t period;  /* repeated from the history's end */
+	size_t at;      /* in the period */
+	size_t missing; /* samples made up since the last heard one; FADE_OUT at most */
+};
+
 struct dsp {
-	plc_state_t plc;
+	struct conceal conceal;
 	dtmf_rx_state_t dtmf;
 };
 
@@ -80,20 +95,73 @@ dsp_destroy(struct dsp *d)
 void
 dsp_reset(struct dsp *d)
 {
-	plc_init(&d->plc);
+	memset(&d->conceal, 0, sizeof(d->conceal));
 	dtmf_rx_init(&d->dtmf, NULL, NULL);
 }
 
-void
-dsp_heard(struct dsp *d, int16_t *pcm, size_t samples)
+/* The shift at which the history is most like itself. */
+static size_t
+find_period(const int16_t *history)
 {
-	plc_rx(&d->plc, pcm, (int)samples);
+	const int16_t *end = history + HISTORY - 160;
+	int64_t least = INT64_MAX;
+	size_t best = PERIOD_MIN;
+
+	for (size_t period = PERIOD_MIN; period <= PERIOD_MAX; period++) {
+		int64_t sum = 0;
+
+		for (size_t i = 0; i < 160; i++)
+			sum += abs(end[i] - end[(ptrdiff_t)i - (ptrdiff_t)period]);
+		if (sum < least) {
+			least = sum;
+			best = period;
+		}
+	}
+	return best;
+}
+
+static int
+made_up(struct conceal *c)
+{
+	int sample = c->history[HISTORY - c->period + c->at];
+
+	c->at = (c->at + 1) % c->period;
+	return sample * (int)(FADE_OUT - c->missing) / FADE_OUT;
 }
 
 void
 dsp_conceal(struct dsp *d, int16_t *pcm, size_t samples)
 {
-	plc_fillin(&d->plc, pcm, (int)samples);
+	struct conceal *c = &d->conceal;
+
+	if (c->missing == 0) {
+		c->period = find_period(c->history);
+		c->at = 0;
+	}
+	for (size_t i = 0; i < samples; i++) {
+		pcm[i] = (int16_t)made_up(c);
+		if (c->missing < FADE_OUT)
+			c->missing++;
+	}
+}
+
+void
+dsp_heard(struct dsp *d, int16_t *pcm, size_t samples)
+{
+	struct conceal *c = &d->conceal;
+
+	if (c->missing > 0)
+		for (size_t i = 0; i < samples && i < FADE_IN; i++)
+			pcm[i] = (int16_t)((made_up(c) * (int)(FADE_IN - i) + pcm[i] * (int)i) /
+					   FADE_IN);
+	c->missing = 0;
+	if (samples >= HISTORY) {
+		memcpy(c->history, pcm + samples - HISTORY, sizeof(c->history));
+	} else {
+		memmove(c->history, c->history + samples,
+			(HISTORY - samples) * sizeof(c->history[0]));
+		memcpy(c->history + HISTORY - samples, pcm, samples * sizeof(c->history[0]));
+	}
 }
 
 size_t

@@ -1,5 +1,5 @@
-/* dsp.h - signal processing behind spandsp: G.711, loss concealment, in-band DTMF.  The only
- * file that sees spandsp is dsp.c.  8 kHz, 16-bit.  Pure: one thread per object. */
+/* dsp.h - signal processing G.711, loss concealment, in-band DTMF.  The only file that
+ * sees spandsp is dsp.c.  8 kHz, 16-bit.  Pure: one thread per object. */
 #ifndef SIP_WORKER_MEDIA_DSP_H
 #define SIP_WORKER_MEDIA_DSP_H
 

@@ -173,7 +173,7 @@ struct media_thread {
 };
 
 struct media {
-	const struct config *cfg;
+	struct addr address[FAMILIES], public[FAMILIES]; /* family 0 (AF_UNSPEC): none */
 	struct mailbox *events;
 	const struct media_ops *ops;
 	void *app;
@@ -184,8 +184,6 @@ struct media {
 	_Atomic(struct media_session *) *slabs;
 	struct ports *ports[FAMILIES]; /* 0: IPv4, 1: IPv6 */
 	_Atomic int64_t sessions, ports_free;
-	atomic_uint notes; /* notify tasks in the events mailbox */
-	bool ending;
 	int64_t timeout_ticks, latch_ms;
 };
 

@@ -98,13 +98,28 @@ slot_give(struct media_session *s)
 	list_append(&s->thread->free, &s->free);
 }
 
-static const struct addr *
-address_of(const struct addr_list *list, int family)
+/* IPv4 or IPv6: the index of everything there is one of per family. */
+static int
+family_index(int family)
 {
-	for (size_t i = 0; i < list->count; i++)
-		if (addr_family(&list->items[i]) == family)
-			return &list->items[i];
-	return NULL;
+	return family == AF_INET6;
+}
+
+static bool
+has_family(const struct addr *list, int family)
+{
+	return list[family_index(family)].sa.sa_family != AF_UNSPEC;
+}
+
+static void
+addresses_copy(struct addr out[FAMILIES], const struct addr_list *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const struct addr *a = &list->items[i];
+
+		if (!has_family(out, addr_family(a)))
+			out[family_index(addr_family(a))] = *a;
+	}
 }
 
 static void
@@ -112,10 +127,9 @@ count_ports(struct media *m)
 {
 	int64_t n = 0;
 
-	if (address_of(&m->cfg->media.address, AF_INET))
-		n += (int64_t)ports_free(m->ports[0]);
-	if (address_of(&m->cfg->media.address, AF_INET6))
-		n += (int64_t)ports_free(m->ports[1]);
+	for (int i = 0; i < FAMILIES; i++)
+		if (m->address[i].sa.sa_family != AF_UNSPEC)
+			n += (int64_t)ports_free(m->ports[i]);
 	atomic_store(&m->ports_free, n);
 }
 
@@ -174,9 +188,7 @@ static void
 local_tell(const struct media *m, const struct media_session *s, int family,
 	   struct media_local *local)
 {
-	const struct addr *public = address_of(&m->cfg->media.public_address, family);
-
-	local->rtp = public ? *public : s->local;
+	local->rtp = has_family(m->public, family) ? m->public[family_index(family)] : s->local;
 	local->rtcp = local->rtp;
 	addr_set_port(&local->rtp, s->port);
 	addr_set_port(&local->rtcp, (uint16_t)(s->port + 1));
@@ -185,16 +197,16 @@ local_tell(const struct media *m, const struct media_session *s, int family,
 enum err
 media_open(struct media *m, const struct media_open *o, struct media_local *local, media_id *out)
 {
-	const struct addr *ip = address_of(&m->cfg->media.address, o->family);
+	const struct addr *ip = &m->address[family_index(o->family)];
 	struct media_session *s;
 	enum err e;
 
-	if (!ip)
+	if (!has_family(m->address, o->family))
 		return ERR_UNSUPPORTED;
 	e = slot_take(m, &s);
 	if (e != ERR_OK)
 		return e;
-	s->family_index = o->family == AF_INET6;
+	s->family_index = family_index(o->family);
 	e = ports_open(m->ports[s->family_index], ip, clock_mono_ms(), s->fd, &s->port);
 	count_ports(m);
 	if (e != ERR_OK) {
@@ -255,7 +267,7 @@ threads_wanted(const struct config *cfg)
 }
 
 static bool
-media_alloc(struct media *m)
+media_alloc(struct media *m, const struct config *cfg)
 {
 	m->threads = calloc(m->thread_count, sizeof(*m->threads));
 	m->slabs = calloc(m->slots_max / SLAB, sizeof(*m->slabs));
@@ -263,8 +275,8 @@ media_alloc(struct media *m)
 		return false;
 	for (int i = 0; i < FAMILIES; i++) {
 		m->ports[i] = ports_create();
-		if (!m->ports[i] || ports_set(m->ports[i], m->cfg->media.port_first,
-					      m->cfg->media.port_last) != ERR_OK)
+		if (!m->ports[i] ||
+		    ports_set(m->ports[i], cfg->media.port_first, cfg->media.port_last) != ERR_OK)
 			return false;
 	}
 	count_ports(m);
@@ -280,7 +292,6 @@ media_create(const struct config *cfg, struct mailbox *events, const struct medi
 	if (!m)
 		goto fail;
 	*m = (struct media){
-		.cfg = cfg,
 		.events = events,
 		.ops = ops,
 		.app = app,
@@ -289,7 +300,9 @@ media_create(const struct config *cfg, struct mailbox *events, const struct medi
 		.timeout_ticks = cfg->media.timeout_ms / (TICK_NS / 1000000),
 		.latch_ms = cfg->media.latch_ms,
 	};
-	if (!media_alloc(m))
+	addresses_copy(m->address, &cfg->media.address);
+	addresses_copy(m->public, &cfg->media.public_address);
+	if (!media_alloc(m, cfg))
 		goto fail;
 	for (unsigned i = 0; i < m->thread_count; i++)
 		if (thread_start(&m->threads[i], m, m->slots_max) != ERR_OK)
@@ -321,12 +334,8 @@ media_destroy(struct media *m)
 {
 	if (!m)
 		return;
-	m->ending = true;
 	for (unsigned i = 0; m->threads && i < m->thread_count; i++)
 		thread_stop(&m->threads[i]);
-	/* Tasks of ours in the mailbox live in slots. */
-	while (atomic_load(&m->notes) > 0 && mailbox_drain(m->events, 0) > 0)
-		;
 	for (size_t i = 0; m->slabs && i < m->slots_max / SLAB; i++) {
 		struct media_session *slab = atomic_load(&m->slabs[i]);
 

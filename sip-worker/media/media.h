@@ -41,7 +41,7 @@ struct media_open {
 	int family;                    /* AF_INET or AF_INET6: which media address to use */
 	bool nat;                      /* latching allowed … */
 	struct addr signalling;        /* … to this host */
-	const struct cidr_list *allow; /* … or these (borrowed for the session's life: account) */
+	const struct cidr_list *allow; /* … or these (borrowed until closed(): account) */
 	uint64_t owner;                /* given back in events */
 };
 
@@ -78,22 +78,29 @@ struct media_ops {
 		       const struct media_stats *stats); /* last event of a session */
 };
 
-/* Binds nothing yet. ports: the leased slice (media_set_ports). events: where ops run. */
+/* Binds nothing yet: media.ports of cfg until media_set_ports() says which slice is leased.
+ * events: where ops run; its thread is also the one of create, destroy, set_ports and open.
+ * cfg is not kept.  A session takes two descriptors. */
 struct media *media_create(const struct config *cfg, struct mailbox *events,
 			   const struct media_ops *ops, void *app, struct fault *f);
-void media_destroy(struct media *m); /* stops the threads; sessions close without events */
+/* Stops the threads; sessions close without events.  The events mailbox may still hold tasks that
+ * went with the sessions: it must not be drained any more, only destroyed, with a drop() that
+ * leaves tasks alone. */
+void media_destroy(struct media *m);
 /* RTP port slice, both inclusive, even first.  Running sessions keep theirs. */
 void media_set_ports(struct media *m, uint16_t first, uint16_t last);
 
 /* Takes a port pair and binds it now (calling thread), hands the session to a media thread.
- * BUSY: no port free, or the engine is full. */
+ * BUSY: no port free (one given back rests for a second), no descriptor, or the engine is full.
+ * UNSUPPORTED: no media.address of that family. */
 MUST_USE enum err
 media_open(struct media *m, const struct media_open *o, struct media_local *local, media_id *out);
 /* Begins to send (comfort silence) and to time out. */
 void media_start(struct media *m, media_id id);
 /* After a re-INVITE or the ACK of a delayed offer; re-opens the latch window. */
 void media_update(struct media *m, media_id id, const struct media_remote *remote);
-/* Queue a clip (a reference is taken).  play comes back in played(); up to 16 wait, then BUSY. */
+/* Queue a clip (a reference is taken).  play comes back in played(); up to 16 wait, then BUSY.
+ * NOT_FOUND: the session is gone. */
 MUST_USE enum err media_play(struct media *m, media_id id, struct clip *clip, uint32_t play);
 /* Silence within one packet; every queued clip is reported as cut. */
 void media_stop_playing(struct media *m, media_id id);

@@ -34,14 +34,10 @@ notify_put(struct media_session *s, const struct engine_event *e)
 void
 notify_post(struct media_session *s)
 {
-	struct media *m = s->media;
-
 	if (atomic_exchange(&s->notified, true))
 		return;
-	atomic_fetch_add(&m->notes, 1);
-	if (mailbox_post(m->events, &s->notify) == ERR_OK)
+	if (mailbox_post(s->media->events, &s->notify) == ERR_OK)
 		return;
-	atomic_fetch_sub(&m->notes, 1);
 	atomic_store(&s->notified, false);
 	thread_retry(s);
 }
@@ -114,15 +110,13 @@ notify_run(struct task *t)
 	unsigned head = atomic_load_explicit(&r->head, memory_order_relaxed);
 	bool closed;
 
-	atomic_fetch_sub(&m->notes, 1);
 	atomic_store(&s->notified, false);
 	closed = atomic_load(&s->closed); /* before the ring: all its events are in it then */
 	while (head != atomic_load_explicit(&r->tail, memory_order_acquire)) {
 		struct engine_event e = r->items[head % EVENTS];
 
 		atomic_store_explicit(&r->head, ++head, memory_order_release);
-		if (!m->ending)
-			event_tell(m, s->owner, &e);
+		event_tell(m, s->owner, &e);
 		clip_unref(e.clip);
 	}
 	if (closed && s->state != SESSION_FREE) {
@@ -130,8 +124,7 @@ notify_run(struct task *t)
 		uint64_t owner = s->owner;
 
 		slot_release(s);
-		if (!m->ending)
-			m->ops->closed(m->app, owner, &stats);
+		m->ops->closed(m->app, owner, &stats);
 	}
 }
 

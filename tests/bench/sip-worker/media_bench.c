@@ -21,6 +21,12 @@ struct run {
 };
 
 static void
+leave_task(struct task *t)
+{
+	(void)t;
+}
+
+static void
 on_addr(void *app, uint64_t owner, const struct addr *a)
 {
 	(void)app, (void)owner, (void)a;
@@ -172,7 +178,7 @@ main(int argc, char **argv)
 	       (long long)(to.late_ticks - from.late_ticks), (long long)cpu,
 	       (double)cpu / ((double)seconds * 10000.0) / calls);
 	media_destroy(r.m);
-	mailbox_destroy(box, NULL);
+	mailbox_destroy(box, leave_task);
 	clip_unref(r.clip);
 	free(r.id);
 	return 0;

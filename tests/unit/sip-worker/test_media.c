@@ -100,6 +100,12 @@ on_closed(void *app, uint64_t owner, const struct media_stats *stats)
 static const struct media_ops ops = { on_first,   on_digit,   on_played,
 				      on_timeout, on_latched, on_closed };
 
+static void
+leave_task(struct task *t)
+{
+	(void)t;
+}
+
 static int
 setup(void **state)
 {
@@ -132,7 +138,7 @@ teardown(void **state)
 	struct bench *b = *state;
 
 	media_destroy(b->m);
-	mailbox_destroy(b->box, NULL);
+	mailbox_destroy(b->box, leave_task);
 	free(b);
 	return 0;
 }
@@ -181,7 +187,7 @@ phone_talk(struct phone *p, uint8_t byte)
 	p->ts += 160;
 }
 
-/* Next packet within timeout_ms; its payload goes to data (1500). */
+/* Next RTP packet within timeout_ms; its payload goes to data (1500). Reports are passed over. */
 static bool
 phone_recv(struct phone *p, struct rtp_packet *out, uint8_t *data, int timeout_ms)
 {
@@ -189,9 +195,11 @@ phone_recv(struct phone *p, struct rtp_packet *out, uint8_t *data, int timeout_m
 	struct pollfd pfd = { .fd = p->fd, .events = POLLIN };
 	ssize_t n;
 
-	if (poll(&pfd, 1, timeout_ms) <= 0)
-		return false;
-	n = recv(p->fd, buf, sizeof(buf), 0);
+	do {
+		if (poll(&pfd, 1, timeout_ms) <= 0)
+			return false;
+		n = recv(p->fd, buf, sizeof(buf), 0);
+	} while (n > 0 && rtp_is_rtcp(buf, (size_t)n));
 	if (n < 0 || !rtp_read(buf, (size_t)n, out))
 		return false;
 	memcpy(data, out->payload, out->len);
@@ -782,10 +790,32 @@ test_handles(void **state)
 	media_totals(b->m, &totals);
 	assert_int_equal(totals.sessions, 0);
 	clip_unref(c);
-	/* No address of that family: told, not guessed. */
+}
+
+/* No address of that family: told, not guessed. A public address is what the SDP says. */
+static void
+test_addresses(void **state)
+{
+	struct bench *b = *state;
+	struct media_open o = { .family = AF_INET6 };
+	struct addr public;
+	struct media_local local;
+	struct media *m;
+	struct fault f;
+	media_id id;
+
+	assert_true(addr_parse("203.0.113.7", 0, &public));
 	b->cfg.media.address.count = 1;
-	o.family = AF_INET6;
-	assert_int_equal(media_open(b->m, &o, &local, &id), ERR_UNSUPPORTED);
+	b->cfg.media.public_address.items = &public;
+	b->cfg.media.public_address.count = 1;
+	m = media_create(&b->cfg, b->box, &ops, b, &f);
+	assert_non_null(m);
+	assert_int_equal(media_open(m, &o, &local, &id), ERR_UNSUPPORTED);
+	o.family = AF_INET;
+	assert_int_equal(media_open(m, &o, &local, &id), ERR_OK);
+	assert_true(addr_equal_host(&local.rtp, &public));
+	assert_int_equal(addr_port(&local.rtp) + 1, addr_port(&local.rtcp));
+	media_destroy(m);
 }
 
 static void
@@ -853,7 +883,7 @@ test_full_mailbox(void **state)
 	media_close(m, id[1]);
 	usleep(20000);
 	media_destroy(m);
-	mailbox_destroy(small, NULL);
+	mailbox_destroy(small, leave_task);
 	assert_int_equal(note_count(b, 'c'), 10);
 	assert_int_equal(atomic_load(&c->refs), 1);
 	clip_unref(c);
@@ -920,6 +950,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_inband, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rubbish, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_handles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_full_mailbox, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rtcp, setup, teardown),
