@@ -107,7 +107,10 @@ def merge(base, extra):
 class System:
     """api-server and workers on one network.  `config` is merged into the defaults below."""
 
+    running = []  # for the report of a failure
+
     def __init__(self, config=None, agent="menu.yaml", address=None, folder=None):
+        System.running.append(self)
         self.net = network()
         self.address = address or f"{self.net}.1"
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="handback-"))
@@ -185,6 +188,7 @@ class System:
                     process.kill()
                 except (ProcessLookupError, subprocess.TimeoutExpired):
                     pass
+        System.running.remove(self)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- SIP ---------------------------------------------------------------------------------

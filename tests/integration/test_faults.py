@@ -16,6 +16,11 @@ def ready(system):
     eventually(lambda: system.get("/readyz")[0] == 200, 10, "readyz")
 
 
+def received(system, id):
+    """api-server knows that the call was answered (until then a lost call frees its transfer)."""
+    eventually(lambda: "callReceivedAt" in system.transfer(id), 2, f"callReceivedAt of {id}")
+
+
 def test_api_server_killed_call_goes_on(fresh):
     system = fresh().start()
     id = system.create()
@@ -118,6 +123,8 @@ def test_worker_killed(fresh):
     try:
         for caller, id in zip(callers, ids):
             caller.talk(id)
+        for id in ids:
+            received(system, id)
         system.workers[0].kill()
         for id in ids:
             assert "outputContext" not in system.completed(id, 5)
@@ -156,6 +163,7 @@ def test_worker_stopped(fresh):
     id = system.create()
     with Caller(system) as caller:
         caller.talk(id)
+        received(system, id)
         system.workers[0].signal(signal.SIGSTOP)
         try:
             system.completed(id, 6)
@@ -243,7 +251,7 @@ def test_second_worker_of_the_same_name(fresh):
 def test_disk_full(fresh, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)], check=True, timeout=10)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], check=True, timeout=10)
     try:
         system = fresh(config={"store": {"url": f"sqlite:{disk}/handback.db"}}).start()
         live = system.create()
@@ -256,7 +264,7 @@ def test_disk_full(fresh, tmp_path):
                         ballast.flush()
                 except OSError:
                     pass
-            statuses = [post_big(system) for _ in range(12)]
+            statuses = [post_big(system) for _ in range(40)]
             assert statuses[-1] == 503 and set(statuses) <= {200, 503}
             before = len(caller.rtp.received)
             caller.rtp.wait(before + 25)

@@ -419,6 +419,24 @@ def test_headers_that_are_refused(server, peer):
     assert call.reply("INVITE").status == 483
 
 
+def test_request_uris(server, peer):
+    for uri, status in [("sip:a@127.0.0.1?Route=%3Csip:b%3E", 400), ("mailto:a@127.0.0.1", 416), ("nobody:knows", 416)]:
+        call = Call(peer)
+        call.target = uri
+        call.invite(body=offer())
+        assert call.reply("INVITE").status == status
+    assert Call(peer).request("OPTIONS", headers=["Require: x-none"]).get("Unsupported") == "x-none"
+
+
+def test_merged_request(server, peer):
+    """The same INVITE by two ways (RFC 3261 8.2.2.2)."""
+    call = peer.invite(body=offer())
+    call.answered()
+    peer.send(call.build("INVITE", cseq=1, body=offer(), to_tag=False))
+    assert peer.wait(lambda m: m.is_reply and m.status >= 300).status == 482
+    call.bye()
+
+
 @pytest.mark.parametrize("method,status", [("REFER", 405), ("REGISTER", 405), ("SUBSCRIBE", 405), ("MESSAGE", 405), ("PUBLISH", 405),
                                            ("BYE", 481), ("UPDATE", 481), ("INFO", 481), ("FROBNICATE", 501)])
 def test_methods(server, peer, method, status):
@@ -467,6 +485,22 @@ def test_session_timer(server, peer):
     reply = call.answered()
     assert reply.get("Session-Expires") == "1800;refresher=uac" and reply.get("Require") == "timer"
     call.bye()
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_wildcard_listener(transport):
+    """Contact says the address that the peer reaches us at."""
+    port = next(PORTS)
+    process = subprocess.Popen([PROGRAM, "-q", "-b", "10", f"{transport}:0.0.0.0:{port}"], stdout=subprocess.PIPE)
+    try:
+        assert process.stdout.readline() == b"ready\n"
+        with Peer("127.0.0.6", ("127.0.0.1", port), transport) as p:
+            call = p.invite(body=offer())
+            assert f"<sip:127.0.0.1:{port}" in call.answered().get("Contact") or "127.0.0." in call.target
+            call.expect("BYE")
+    finally:
+        process.terminate()
+        assert process.wait(10) == 0
 
 
 # --- who may call ---
