@@ -132,15 +132,14 @@ f_abs(struct eval *e, json_t *v, json_t *const *args)
 static json_t *
 f_round(struct eval *e, json_t *v, json_t *const *args)
 {
-	double d, scale = 1;
+	json_int_t places = args[0] ? json_integer_value(args[0]) : 0;
+	double d, scale;
 
 	if (!value_number(v, &d))
 		return wants(e, "a number", v);
-	if (args[0] && json_is_integer(args[0]) && json_integer_value(args[0]) > 0 &&
-	    json_integer_value(args[0]) <= 15)
-		scale = pow(10, (double)json_integer_value(args[0]));
-	else if (args[0] && !(json_is_integer(args[0]) && json_integer_value(args[0]) == 0))
-		return wants(e, "0 to 15 places", args[0]);
+	if ((args[0] && !json_is_integer(args[0])) || places < 0 || places > 15)
+		return eval_fail(e, "round wants 0 to 15 places");
+	scale = pow(10, (double)places);
 	if (fabs(d) > 1e15 / scale)
 		return json_real(d);
 	return json_real(round(d * scale) / scale);

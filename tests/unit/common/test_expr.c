@@ -204,7 +204,7 @@ static const struct row refusals[] = {
 	{ "{1: 2}", "! a map's key must be a string, not a number" },
 	{ "1|length", "! the filter wants a string, list or map, not a number" },
 	{ "1|join", "! the filter wants a list, not a number" },
-	{ "'a' - 1", "! cannot calculate with a string and a number" },
+	{ "'a' - 1", "! cannot calculate with a string and a number" }, { "1.5|round(16)", "! round wants 0 to 15 places" },
 };
 
 static const struct row templates[] = {
