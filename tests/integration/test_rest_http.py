@@ -107,7 +107,7 @@ def test_expect_continue(api):
 
 
 def test_http_1_0(api):
-    data, closed = exchange(api, f"GET /healthz HTTP/1.0\r\n\r\n")
+    data, closed = exchange(api, "GET /healthz HTTP/1.0\r\n\r\n")
     assert closed and b" 200 OK" in data
 
 
