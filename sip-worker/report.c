@@ -33,6 +33,26 @@ on_timer(struct loop_timer *t)
 	report_flush(container_of(t, struct report, timer));
 }
 
+/* What a reap looks at must be known soon: a call that was answered is COMPLETED when its worker is
+ * lost, one that was not is ACTIVE again. */
+static int
+patience_ms(enum call_event type)
+{
+	return type == CALL_EVENT_ANSWERED ? REPORT_SOON_MS : REPORT_MS;
+}
+
+/* Not later than the entries before it. */
+static void
+arm(struct report *r, int ms)
+{
+	int64_t at = loop_now(r->loop) + ms;
+
+	if (r->timer.slot && r->timer.at_ms <= at)
+		return;
+	if (!loop_timer_set(r->loop, &r->timer, ms, on_timer))
+		report_flush(r);
+}
+
 void
 report_add(struct report *r, const char *call, int64_t seq, enum call_event type, json_t *info)
 {
@@ -46,8 +66,8 @@ report_add(struct report *r, const char *call, int64_t seq, enum call_event type
 	}
 	if (json_array_size(r->batch) >= REPORT_BATCH)
 		report_flush(r);
-	else if (!r->timer.slot && !loop_timer_set(r->loop, &r->timer, REPORT_MS, on_timer))
-		report_flush(r);
+	else
+		arm(r, patience_ms(type));
 }
 
 struct report *

@@ -9,8 +9,9 @@
 #include "common/loop.h"
 #include "sip-worker/outbox.h"
 
-#define REPORT_BATCH 256 /* entries of one message */
-#define REPORT_MS    200 /* that an entry waits at most */
+#define REPORT_BATCH   256 /* entries of one message */
+#define REPORT_MS      200 /* that an entry waits at most … */
+#define REPORT_SOON_MS 20  /* … and one that says the call was answered */
 
 struct report;
 
