@@ -1,6 +1,7 @@
 /* thread.c - a media thread: the wheel of 5 ms ticks on absolute deadlines. */
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -178,6 +179,17 @@ sleep_to_tick(struct media_thread *t)
 	thread_schedule(t, clock_mono_ns());
 }
 
+/* A packet late is heard, so where we may we come before signalling and speech.  What a tick does
+ * is bounded, and so is what the kernel gives to this class. */
+static void
+priority_raise(void)
+{
+	struct sched_param lowest = { .sched_priority = 1 };
+
+	if (sched_setscheduler(0, SCHED_RR | SCHED_RESET_ON_FORK, &lowest) != 0)
+		setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -185,8 +197,7 @@ thread_main(void *arg)
 
 	prctl(PR_SET_NAME, "media");
 	prctl(PR_SET_TIMERSLACK, 1000UL);
-	/* Where we may, before signalling and speech; where not, equal to them. */
-	setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
+	priority_raise();
 	schedule_reset(t);
 	for (;;) {
 		if (mailbox_pending(t->mailbox))

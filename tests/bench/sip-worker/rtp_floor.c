@@ -94,6 +94,7 @@ main(int argc, char **argv)
 	uint64_t in = 0, out = 0;
 
 	bench_raise_files();
+	bench_priority();
 	prctl(PR_SET_TIMERSLACK, 1000UL);
 	floor_open(&f, calls, host ? host : "127.0.0.1", bench_number(argc, argv, "port", 36000));
 	next = clock_mono_ns();

@@ -218,6 +218,7 @@ main(int argc, char **argv)
 	l.echo = bench_number(argc, argv, "echo", 0);
 	l.calls = (int)bench_number(argc, argv, "calls", 400);
 	bench_raise_files();
+	bench_priority();
 	prctl(PR_SET_TIMERSLACK, 1000UL);
 	load_open(&l, host ? host : "127.0.0.2", bench_number(argc, argv, "port", 36000),
 		  to ? to : "127.0.0.1", bench_number(argc, argv, "to_port", 36000));
