@@ -30,9 +30,9 @@ struct sip_leg;
 
 struct listener {
 	enum sip_transport transport;
-	struct addr addr;       /* bound */
-	char ident[8];          /* its name for the library */
-	sip_contact_t *contact; /* NULL: a wildcard, decided per call */
+	struct addr addr; /* bound */
+	char ident[8];    /* its name for the library */
+	sip_contact_t *contact;
 };
 
 struct sip {
@@ -80,6 +80,14 @@ struct request {
 	const struct account *account; /* once admitted */
 };
 
+/* A refusal to be, or status 0. */
+struct verdict {
+	int status;
+	const char *why;
+	int retry_after_s;
+	const sip_header_t *extra;
+};
+
 /* --- reply.c: each answers once and for all: it consumes rq->msg, or rq->irq --- */
 void reply_send(struct request *rq, int status, const char *phrase, tag_type_t tag,
 		tag_value_t value, ...);
@@ -113,6 +121,8 @@ bool cidr_list_match(const struct cidr_list *list, const struct addr *a);
 
 /* --- request.c: what comes out of the parser --- */
 int request_received(struct sip *s, nta_agent_t *agent, msg_t *msg, sip_t *sip);
+/* What any request must satisfy: scheme, Require. */
+struct verdict request_check(struct request *rq);
 
 /* --- invite.c --- */
 void invite_received(struct request *rq);

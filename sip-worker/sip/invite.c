@@ -44,44 +44,16 @@ invite_refused(struct request *rq, const char *transfer, int status, const char 
 		s->ops->refused(s->app, &r);
 }
 
-static bool
-is_supported(const char *feature)
-{
-	return str_eq_nocase(feature, "timer");
-}
-
-/* Unsupported: what of Require we do not know; NULL: nothing. */
-static sip_header_t *
-unsupported(su_home_t *home, const sip_t *sip)
-{
-	char text[SIP_TEXT_MAX] = "";
-	size_t n = 0;
-
-	for (const sip_require_t *r = sip->sip_require; r; r = r->k_next)
-		for (size_t i = 0; r->k_items && r->k_items[i]; i++) {
-			size_t len = strlen(r->k_items[i]);
-
-			if (is_supported(r->k_items[i]) || n + len + 3 > sizeof text)
-				continue;
-			str_print(text + n, sizeof text - n, "%s%s", n ? ", " : "", r->k_items[i]);
-			n = strlen(text);
-		}
-	return n ? (sip_header_t *)sip_unsupported_make(home, text) : NULL;
-}
-
 static struct verdict
 check_message(struct request *rq)
 {
 	const sip_t *sip = rq->sip;
-	const sip_header_t *extra;
+	struct verdict v = request_check(rq);
 
+	if (v.status)
+		return v;
 	if (sip->sip_max_forwards && sip->sip_max_forwards->mf_count == 0)
 		return (struct verdict){ .status = 483, .why = "Max-Forwards is 0" };
-	extra = unsupported(msg_home(rq->msg), sip);
-	if (extra)
-		return (struct verdict){ .status = 420,
-					 .why = "unsupported extension required",
-					 .extra = extra };
 	if (!sip->sip_contact || !sip->sip_contact->m_url->url_host)
 		return (struct verdict){ .status = 400, .why = "no usable Contact" };
 	return session_timer_check(rq->s, msg_home(rq->msg), sip);

@@ -5,7 +5,6 @@
 #include <sofia-sip/sip_util.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/id.h"
@@ -26,27 +25,6 @@ listener_of(const struct request *rq)
 	return s->listener_count ? &s->listeners[0] : NULL;
 }
 
-/* A wildcard listener says in Contact what the route to this peer says. */
-static sip_contact_t *
-contact_for(su_home_t *home, const struct listener *l, const struct addr *peer)
-{
-	char host[ADDR_TEXT_SIZE];
-	struct addr own = { 0 };
-	socklen_t len = sizeof own;
-	int fd = socket(addr_family(peer), SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool ok = fd >= 0 && connect(fd, &peer->sa, addr_len(peer)) == 0 &&
-		  getsockname(fd, &own.sa, &len) == 0;
-
-	if (fd >= 0)
-		close(fd);
-	if (!ok)
-		own = l->addr;
-	addr_host(&own, host);
-	return sip_contact_format(
-		home, addr_family(&own) == AF_INET6 ? "<sip:[%s]:%u%s>" : "<sip:%s:%u%s>", host,
-		addr_port(&l->addr), l->transport == SIP_TCP ? ";transport=tcp" : "");
-}
-
 static bool
 copy_dialog(struct sip_leg *leg, const struct request *rq)
 {
@@ -60,7 +38,7 @@ copy_dialog(struct sip_leg *leg, const struct request *rq)
 	leg->remote = sip_to_dup(leg->home, (sip_to_t *)sip->sip_from);
 	leg->call_id = sip_call_id_dup(leg->home, sip->sip_call_id);
 	leg->target = sip_contact_dup(leg->home, sip->sip_contact);
-	leg->contact = l->contact ? l->contact : contact_for(leg->home, l, &rq->source);
+	leg->contact = l->contact;
 	if (sip->sip_record_route) {
 		leg->route = sip_route_fixdup(leg->home, sip->sip_record_route);
 		if (!leg->route)

@@ -59,14 +59,6 @@ struct session_result {
 	struct sdp_layout layout;
 };
 
-/* A refusal to be, or status 0. */
-struct verdict {
-	int status;
-	const char *why;
-	int retry_after_s;
-	const sip_header_t *extra;
-};
-
 /* --- leg.c --- */
 /* From an admitted INVITE; its transaction takes a reference to the message.  NULL: no memory. */
 struct sip_leg *leg_create(struct request *rq, const struct session_result *session);

@@ -29,6 +29,49 @@ source_of(msg_t *msg, struct addr *out)
 		memcpy(&out->v4, &su->su_sin, sizeof out->v4);
 }
 
+static bool
+is_supported(const char *feature)
+{
+	return str_eq_nocase(feature, "timer");
+}
+
+/* Unsupported: what of Require we do not know; NULL: nothing. */
+static sip_header_t *
+unsupported(su_home_t *home, const sip_t *sip)
+{
+	char text[SIP_TEXT_MAX] = "";
+	size_t n = 0;
+
+	for (const sip_require_t *r = sip->sip_require; r; r = r->k_next)
+		for (size_t i = 0; r->k_items && r->k_items[i]; i++) {
+			size_t len = strlen(r->k_items[i]);
+
+			if (is_supported(r->k_items[i]) || n + len + 3 > sizeof text)
+				continue;
+			str_print(text + n, sizeof text - n, "%s%s", n ? ", " : "", r->k_items[i]);
+			n = strlen(text);
+		}
+	return n ? (sip_header_t *)sip_unsupported_make(home, text) : NULL;
+}
+
+struct verdict
+request_check(struct request *rq)
+{
+	const url_t *url = rq->sip->sip_request->rq_url;
+	const sip_header_t *extra;
+
+	if (url->url_type != url_sip && url->url_type != url_sips && url->url_type != url_tel)
+		return (struct verdict){ .status = 416, .why = "unsupported URI scheme" };
+	if (url->url_headers)
+		return (struct verdict){ .status = 400, .why = "headers in the Request-URI" };
+	extra = unsupported(msg_home(rq->msg), rq->sip);
+	if (extra)
+		return (struct verdict){ .status = 420,
+					 .why = "unsupported extension required",
+					 .extra = extra };
+	return (struct verdict){ 0 };
+}
+
 static void
 refuse_method(struct request *rq, bool known)
 {

@@ -2,6 +2,7 @@
 #include "sip-worker/sip/internal.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <sofia-sip/nta_tag.h>
 #include <sofia-sip/su_log.h>
 #include <sofia-sip/su_tag.h>
@@ -117,6 +118,10 @@ bind_listener(struct sip *s, const struct sip_listen *cfg, struct fault *f)
 	bool fits;
 
 	addr_text(&cfg->addr, text);
+	if (s->listener_count == SIP_LISTEN_MAX) {
+		fault_set(f, "sip.listen", "more than %d listeners", SIP_LISTEN_MAX);
+		return false;
+	}
 	if (cfg->transport == SIP_TLS) {
 		fault_set(f, "sip.listen", "tls:%s: this build has no TLS", text);
 		return false;
@@ -138,17 +143,48 @@ bind_listener(struct sip *s, const struct sip_listen *cfg, struct fault *f)
 		fault_set(f, "sip.listen", "%s:%s: %s", transport, text, strerror(errno));
 		return false;
 	}
-	if (!addr_is_any(public)) {
-		l->contact = sip_contact_format(s->home, "<sip:%s:%u%s>", host,
-						addr_port(&cfg->addr),
-						cfg->transport == SIP_TCP ? ";transport=tcp" : "");
-		if (!l->contact) {
-			fault_set(f, "sip", "out of memory");
-			return false;
-		}
+	l->contact = sip_contact_format(s->home, "<sip:%s:%u%s>", host, addr_port(&cfg->addr),
+					cfg->transport == SIP_TCP ? ";transport=tcp" : "");
+	if (!l->contact) {
+		fault_set(f, "sip", "out of memory");
+		return false;
 	}
 	s->listener_count++;
 	return true;
+}
+
+/* Every address of this machine by itself, so that Contact, Via and the source of what we send are
+ * the address that the peer knows.  Addresses that come later are not listened on. */
+static bool
+bind_wildcard(struct sip *s, const struct sip_listen *cfg, struct fault *f)
+{
+	struct ifaddrs *all, *i;
+	size_t before = s->listener_count;
+	bool ok = true;
+
+	if (getifaddrs(&all) != 0) {
+		fault_set(f, "sip.listen", "cannot list local addresses: %s", strerror(errno));
+		return false;
+	}
+	for (i = all; ok && i; i = i->ifa_next) {
+		struct sip_listen one = { .transport = cfg->transport };
+
+		if (!i->ifa_addr || i->ifa_addr->sa_family != addr_family(&cfg->addr))
+			continue;
+		if (addr_family(&cfg->addr) == AF_INET6)
+			memcpy(&one.addr.v6, i->ifa_addr, sizeof one.addr.v6);
+		else
+			memcpy(&one.addr.v4, i->ifa_addr, sizeof one.addr.v4);
+		if (addr_family(&one.addr) == AF_INET6 &&
+		    IN6_IS_ADDR_LINKLOCAL(&one.addr.v6.sin6_addr))
+			continue;
+		addr_set_port(&one.addr, addr_port(&cfg->addr));
+		ok = bind_listener(s, &one, f);
+	}
+	freeifaddrs(all);
+	if (ok && s->listener_count == before)
+		fault_set(f, "sip.listen", "no local address of that family");
+	return ok && s->listener_count > before;
 }
 
 static bool
@@ -165,13 +201,12 @@ create_agent(struct sip *s, struct fault *f)
 		fault_set(f, "sip", "cannot create the SIP agent: %s", strerror(errno));
 		return false;
 	}
-	if (s->cfg->sip.listen_count > SIP_LISTEN_MAX) {
-		fault_set(f, "sip.listen", "more than %d listeners", SIP_LISTEN_MAX);
-		return false;
-	}
-	for (size_t i = 0; i < s->cfg->sip.listen_count; i++)
-		if (!bind_listener(s, &s->cfg->sip.listen[i], f))
+	for (size_t i = 0; i < s->cfg->sip.listen_count; i++) {
+		const struct sip_listen *l = &s->cfg->sip.listen[i];
+
+		if (!(addr_is_any(&l->addr) ? bind_wildcard : bind_listener)(s, l, f))
 			return false;
+	}
 	return true;
 }
 

@@ -496,7 +496,7 @@ def test_wildcard_listener(transport):
         assert process.stdout.readline() == b"ready\n"
         with Peer("127.0.0.6", ("127.0.0.1", port), transport) as p:
             call = p.invite(body=offer())
-            assert f"<sip:127.0.0.1:{port}" in call.answered().get("Contact") or "127.0.0." in call.target
+            assert f"<sip:127.0.0.1:{port}" in call.answered().get("Contact")
             call.expect("BYE")
     finally:
         process.terminate()
