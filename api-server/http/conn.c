@@ -139,7 +139,11 @@ on_timer(struct loop_timer *t)
 
 		if (g->deadline_ms > now)
 			break;
-		linger_end(g);
+		/* It reads the end in the next turn, and is freed there. */
+		list_remove(&g->node);
+		g->deadline_ms = INT64_MAX;
+		list_append(&cs->lingering, &g->node);
+		shutdown(g->io.fd, SHUT_RDWR);
 	}
 	conns_arm(cs);
 }

@@ -9,6 +9,12 @@
 EMBED(openapi_yaml, "schema/openapi.yaml");
 EMBED(index_html, "api-server/web/index.html");
 
+static size_t
+span(const char *from, const char *to)
+{
+	return (size_t)(to - from);
+}
+
 char *
 openapi_json(struct fault *f)
 {
@@ -16,8 +22,8 @@ openapi_json(struct fault *f)
 	json_t *json;
 	char *text;
 
-	tree = yaml_parse(openapi_yaml, (size_t)(openapi_yaml_end - openapi_yaml), "openapi.yaml",
-			  false, f);
+	tree = yaml_parse(openapi_yaml, span(openapi_yaml, openapi_yaml_end), "openapi.yaml", false,
+			  f);
 	if (!tree)
 		return NULL;
 	json = yaml_to_json(tree);
@@ -38,6 +44,5 @@ h_openapi(struct request *r)
 void
 h_index(struct request *r)
 {
-	reply_static(r, "text/html; charset=utf-8", index_html,
-		     (size_t)(index_html_end - index_html));
+	reply_static(r, "text/html; charset=utf-8", index_html, span(index_html, index_html_end));
 }

@@ -54,7 +54,7 @@ fits(const char *pattern, const char *path, size_t len, const char **seg, size_t
 
 	*seg = NULL;
 	*seg_len = 0;
-	if (len < fixed || memcmp(path, pattern, fixed))
+	if (len < fixed || memcmp(path, pattern, fixed) != 0)
 		return false;
 	if (!colon)
 		return len == fixed;
@@ -65,7 +65,7 @@ fits(const char *pattern, const char *path, size_t len, const char **seg, size_t
 	tail = rest ? strlen(rest) : 0;
 	if (!*seg_len || len - fixed - *seg_len != tail)
 		return false;
-	return !tail || !memcmp(*seg + *seg_len, rest, tail);
+	return !tail || memcmp(*seg + *seg_len, rest, tail) == 0;
 }
 
 static void

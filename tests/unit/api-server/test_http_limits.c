@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
+
 #include "http_kit.h"
 
 static void
@@ -118,12 +120,22 @@ test_slow(void **state)
 	turn(20);
 }
 
+static int
+count_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 static void
 test_too_large(void **state)
 {
 	char text[4096];
 	bool closed;
-	int fd = dial();
+	int fd = dial(), fds;
 	const char *answer;
 
 	(void)state;
@@ -133,6 +145,8 @@ test_too_large(void **state)
 	assert_has(answer, "\"code\":\"413-01\"");
 	assert_has(answer, "Connection: close");
 	close(fd);
+	turn(20);
+	fds = count_fds();
 	/* The peer keeps sending, and has its answer all the same. */
 	fd = dial();
 	say(fd, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n");
@@ -141,6 +155,11 @@ test_too_large(void **state)
 		if (send(fd, text, sizeof(text), MSG_NOSIGNAL) < 0)
 			break;
 	assert_int_equal(status_of(hear(fd, 500, &closed)), 413);
+	/* It stays: ours does not. */
+	assert_int_equal(count_fds(), fds + 2);
+	jumped_ns += 2100000000;
+	turn(20);
+	assert_int_equal(count_fds(), fds + 1);
 	close(fd);
 	turn(20);
 }
