@@ -26,26 +26,43 @@ static const char embedded[] = "accounts:\n"
 
 /* --- files --- */
 
-/* malloced and NUL-terminated; NULL with f->what set, f->where left to the caller. */
+static bool
+read_all(int fd, char *out, size_t len)
+{
+	while (len > 0) {
+		ssize_t n = read(fd, out, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return false;
+		out += n;
+		len -= (size_t)n;
+	}
+	return true;
+}
+
+/* malloced and NUL-terminated; NULL with f set.  Only what is a file: a FIFO would never end. */
 static char *
 read_file(const char *path, size_t *len, struct fault *f)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat st = { 0 };
 	char *text = NULL;
-	ssize_t n = -1;
 
-	if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size <= (off_t)FILE_MAX) {
-		text = malloc((size_t)st.st_size + 1);
-		n = text ? read(fd, text, (size_t)st.st_size) : -1;
-	}
-	if (n < 0) {
-		fault_set(f, path, "%s", fd >= 0 && !errno ? "too large" : strerror(errno));
+	if (fd < 0 || fstat(fd, &st) != 0)
+		fault_set(f, path, "%s", strerror(errno));
+	else if (!S_ISREG(st.st_mode) || st.st_size > (off_t)FILE_MAX)
+		fault_set(f, path, "%s", S_ISREG(st.st_mode) ? "too large" : "not a file");
+	else if (!(text = malloc((size_t)st.st_size + 1)))
+		fault_set(f, path, "out of memory");
+	else if (!read_all(fd, text, (size_t)st.st_size)) {
+		fault_set(f, path, "it cannot be read whole");
 		free(text);
 		text = NULL;
 	} else {
-		text[n] = '\0';
-		*len = (size_t)n;
+		*len = (size_t)st.st_size;
+		text[*len] = '\0';
 	}
 	if (fd >= 0)
 		close(fd);
@@ -164,7 +181,6 @@ config_load(const char *file, struct fault *f)
 		file = CONFIG_FILE;
 	if (!file)
 		return config_parse(embedded, sizeof(embedded) - 1, "built-in defaults", ".", f);
-	errno = 0;
 	text = read_file(file, &len, f);
 	if (!text)
 		return NULL;
