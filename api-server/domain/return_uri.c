@@ -1,100 +1,15 @@
-#include "api-server/domain/return_uri.h"
+/* Which return URIs are acceptable, and where a return may go. */
+#include "api-server/domain/transfer.h"
 
 #include <string.h>
 
-#include "api-server/domain/transfer.h"
 #include "common/str.h"
+#include "common/uri.h"
 
+#define RETURN_URI_MAX  1024
 #define HEADER_NAME_MAX 128
 
-/* --- taking it apart --- */
-
-static bool
-split_host(const char *rest, struct return_uri *out)
-{
-	const char *end;
-
-	if (*rest == '[') {
-		end = strchr(rest, ']');
-		if (!end)
-			return false;
-		out->host = rest + 1;
-		out->host_len = (size_t)(end - rest - 1);
-		rest = end + 1;
-	} else {
-		out->host = rest;
-		out->host_len = strcspn(rest, ":;?");
-		rest += out->host_len;
-		if (out->host_len > 0 && out->host[out->host_len - 1] == '.')
-			out->host_len--;
-	}
-	out->headers = strchr(rest, '?');
-	if (out->headers)
-		out->headers++;
-	return out->host_len > 0;
-}
-
-bool
-return_uri_split(const char *uri, struct return_uri *out)
-{
-	const char *rest, *at;
-
-	*out = (struct return_uri){ .host = "" };
-	if (str_starts_nocase(uri, "tel:")) {
-		out->is_tel = true;
-		return uri[4] != '\0';
-	}
-	if (str_starts_nocase(uri, "sip:"))
-		rest = uri + 4;
-	else if (str_starts_nocase(uri, "sips:"))
-		rest = uri + 5;
-	else
-		return false;
-	/* By the grammar the first '@' ends the user part, and there is no other. */
-	at = strchr(rest, '@');
-	if (at) {
-		rest = at + 1;
-		out->ambiguous = strchr(rest, '@') != NULL;
-	}
-	return split_host(rest, out);
-}
-
 /* --- URI headers: on an INVITE return they become headers of the INVITE --- */
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
-/* One character, decoded; -1: a broken escape. */
-static int
-decode(const char **p, const char *end)
-{
-	int high, low;
-
-	if (**p != '%')
-		return (unsigned char)*(*p)++;
-	if (end - *p < 3)
-		return -1;
-	high = hex_value((*p)[1]);
-	low = hex_value((*p)[2]);
-	*p += 3;
-	return high < 0 || low < 0 ? -1 : high * 16 + low;
-}
-
-static bool
-is_token_char(int c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-	       (c > 0 && strchr("-.!%*_+`'~", c));
-}
 
 static bool
 is_header_allowed(const char *name)
@@ -111,8 +26,8 @@ check_header(const char *p, const char *end)
 	int c;
 
 	while (p < end && *p != '=') {
-		c = decode(&p, end);
-		if (!is_token_char(c) || len + 1 >= sizeof(name))
+		c = uri_decode(&p, end);
+		if (!uri_is_token_char(c) || len + 1 >= sizeof(name))
 			return "malformed name of a URI header";
 		name[len++] = (char)c;
 	}
@@ -122,7 +37,7 @@ check_header(const char *p, const char *end)
 	if (p == end)
 		return "a URI header needs a value";
 	for (p++; p < end;) {
-		c = decode(&p, end);
+		c = uri_decode(&p, end);
 		if (c < 0x20 || c == 0x7f)
 			return "malformed value of a URI header";
 	}
@@ -147,13 +62,13 @@ check_headers(const char *headers)
 static const char *
 check(const char *uri, enum return_type type)
 {
-	struct return_uri u;
+	struct uri u;
 
 	if (strlen(uri) > RETURN_URI_MAX)
 		return "more than 1024 characters";
-	if (str_has_control(uri) || strpbrk(uri, "<> \""))
+	if (!uri_is_clean(uri))
 		return "control characters, spaces, quotes and <> are not allowed";
-	if (!return_uri_split(uri, &u))
+	if (!uri_split(uri, &u))
 		return "expected a sip:, sips: or tel: URI";
 	if (type == RETURN_INVITE && u.headers)
 		return check_headers(u.headers);
@@ -222,26 +137,26 @@ is_listed(const struct account *a, enum return_type type, const struct host *h)
 static bool
 is_within_account(const struct account *a, const struct host *h)
 {
-	struct return_uri own;
+	struct uri own;
 
 	if (!h->is_address || a->sip.allow.count == 0)
 		return true;
 	for (size_t i = 0; i < a->sip.allow.count; i++)
 		if (cidr_match(&a->sip.allow.items[i], &h->addr))
 			return true;
-	return a->returns.uri && return_uri_split(a->returns.uri, &own) &&
+	return a->returns.uri && uri_split(a->returns.uri, &own) &&
 	       own.host_len == strlen(h->text) && strncasecmp(own.host, h->text, own.host_len) == 0;
 }
 
 bool
 transfer_uri_allowed(const char *uri, enum return_type type, const struct account *account)
 {
-	struct return_uri u;
+	struct uri u;
 	struct host h = { .is_address = false };
 
 	if (type == RETURN_BYE)
 		return true; /* it is not used */
-	if (!return_uri_split(uri, &u))
+	if (!uri_split(uri, &u))
 		return false;
 	if (type == RETURN_REFER && !account->returns.has_allowed_targets)
 		return true;
