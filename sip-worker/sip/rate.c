@@ -1,5 +1,6 @@
 #include "sip-worker/sip/rate.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ struct bucket {
 };
 
 struct rate {
-	uint64_t seed;
+	uint8_t key[crypto_shorthash_KEYBYTES];
 	struct bucket sets[SETS][WAYS];
 };
 
@@ -27,7 +28,7 @@ rate_create(void)
 	struct rate *r = calloc(1, sizeof *r);
 
 	if (r)
-		id_random(&r->seed, sizeof r->seed);
+		id_random(r->key, sizeof r->key);
 	return r;
 }
 
@@ -56,14 +57,12 @@ key_of(const struct addr *source, uint8_t ip[16])
 static size_t
 set_of(const struct rate *r, const uint8_t ip[16])
 {
-	uint64_t a, b;
+	uint8_t sum[crypto_shorthash_BYTES];
+	uint32_t n;
 
-	memcpy(&a, ip, 8);
-	memcpy(&b, ip + 8, 8);
-	a = (a ^ r->seed) * 0x9e3779b97f4a7c15u;
-	a = (a ^ (a >> 29) ^ b) * 0xbf58476d1ce4e5b9u;
-	a ^= a >> 32;
-	return (size_t)a & (SETS - 1);
+	crypto_shorthash(sum, ip, 16, r->key);
+	memcpy(&n, sum, sizeof n);
+	return n & (SETS - 1);
 }
 
 static const struct bucket *

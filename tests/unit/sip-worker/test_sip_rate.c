@@ -80,6 +80,26 @@ ipv6_counts_by_network(void **state)
 	rate_destroy(r);
 }
 
+/* Neighbours do not push each other out of the table. */
+static void
+neighbours_are_limited(void **state)
+{
+	struct rate *r = fresh();
+	char host[32];
+	int taken = 0;
+
+	(void)state;
+	for (int round = 0; round < 100; round++)
+		for (unsigned i = 0; i < 250; i++) {
+			snprintf(host, sizeof host, "192.0.2.%u", i);
+			struct addr a = at(host);
+
+			taken += rate_take(r, &a, 1000);
+		}
+	assert_int_equal(taken, 250 * RATE_BURST);
+	rate_destroy(r);
+}
+
 /* A flood of addresses forgets strangers, not those who proved themselves. */
 static void
 trust_survives_a_flood(void **state)
@@ -104,9 +124,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(burst_then_slow),
-		cmocka_unit_test(trusted_are_not_counted),
-		cmocka_unit_test(ipv6_counts_by_network),
+		cmocka_unit_test(burst_then_slow),        cmocka_unit_test(trusted_are_not_counted),
+		cmocka_unit_test(ipv6_counts_by_network), cmocka_unit_test(neighbours_are_limited),
 		cmocka_unit_test(trust_survives_a_flood),
 	};
 
