@@ -15,7 +15,7 @@
 
 #define STACK_SIZE   (256 * 1024)
 #define IDLE_MS      60000
-#define COUNTER_MASK 63 /* counters are published every 64 ticks */
+#define COUNTER_MASK 15 /* counters are published every 16 ticks */
 #define NICE         (-10)
 
 int64_t
