@@ -117,39 +117,84 @@ label_ok(const char *s)
 	return s && !str_has_control(s) && !strpbrk(s, "\"\\");
 }
 
-static void
-print_value(const char *name, const char *worker, const json_t *value, struct buf *out)
+static bool
+ends_with(const char *s, const char *tail)
 {
-	if (json_is_boolean(value))
-		buf_printf(out, "handback_worker_%s{worker=\"%s\"} %d\n", name, worker,
-			   json_is_true(value));
-	else if (json_is_integer(value))
-		buf_printf(out, "handback_worker_%s{worker=\"%s\"} %lld\n", name, worker,
-			   (long long)json_integer_value(value));
-	else if (json_is_real(value))
-		buf_printf(out, "handback_worker_%s{worker=\"%s\"} %.9g\n", name, worker,
-			   json_real_value(value));
+	return strlen(s) >= strlen(tail) && strcmp(s + strlen(s) - strlen(tail), tail) == 0;
+}
+
+/* maxCalls -> max_calls, as such names are written. */
+static void
+snake(const char *name, char out[96])
+{
+	size_t n = 0;
+
+	for (; *name && n + 3 < 96; name++) {
+		if (*name >= 'A' && *name <= 'Z')
+			out[n++] = '_';
+		out[n++] = (char)tolower((unsigned char)*name);
+	}
+	out[n] = '\0';
 }
 
 static void
-print_worker(json_t *w, struct buf *out)
+print_value(const char *name, const char *worker, const json_t *value, struct buf *out)
 {
-	const char *worker = json_string_value(json_object_get(w, "worker")), *name;
-	json_t *value, *counters = json_object_get(w, "counters");
+	buf_printf(out, "handback_worker_%s{worker=\"%s\"} ", name, worker);
+	if (json_is_boolean(value))
+		buf_printf(out, "%d\n", json_is_true(value));
+	else if (json_is_integer(value))
+		buf_printf(out, "%lld\n", (long long)json_integer_value(value));
+	else
+		buf_printf(out, "%.9g\n", json_real_value(value));
+}
 
-	if (!label_ok(worker))
-		return;
-	json_object_foreach(w, name, value) if (name_ok(name) && strcmp(name, "pid") != 0)
-		print_value(name, worker, value, out);
-	json_object_foreach(counters, name, value) if (name_ok(name))
-		print_value(name, worker, value, out);
+/* One metric of all workers together, as the format wants them. */
+static void
+print_metric(const json_t *workers, const char *section, const char *key, struct buf *out)
+{
+	char name[96];
+	const json_t *w;
+	size_t i;
+
+	snake(key, name);
+	buf_printf(out, "# TYPE handback_worker_%s %s\n", name,
+		   ends_with(name, "_total") ? "counter" : "gauge");
+	json_array_foreach(workers, i, w)
+	{
+		const char *worker = json_string_value(json_object_get(w, "worker"));
+		const json_t *value = json_object_get(section ? json_object_get(w, section) : w,
+						      key);
+
+		if (label_ok(worker) && (json_is_boolean(value) || json_is_number(value)))
+			print_value(name, worker, value, out);
+	}
+}
+
+/* All workers are of one version: the first one's names are those of all. */
+static void
+print_workers(const json_t *workers, struct buf *out)
+{
+	json_t *first = json_array_get(workers, 0), *value;
+	const char *name;
+
+	json_object_foreach(first, name, value)
+	{
+		if ((json_is_boolean(value) || json_is_number(value)) && name_ok(name) &&
+		    strcmp(name, "pid") != 0)
+			print_metric(workers, NULL, name, out);
+	}
+	json_object_foreach(json_object_get(first, "counters"), name, value)
+	{
+		if (name_ok(name))
+			print_metric(workers, "counters", name, out);
+	}
 }
 
 void
 metrics_print(struct http *h, struct buf *out)
 {
-	json_t *workers = hub_workers_json(h->hub), *w;
-	size_t i;
+	json_t *workers = hub_workers_json(h->hub);
 
 	print_requests(&h->metrics, out);
 	one(out, "http_connections", "gauge", h->conns.open);
@@ -160,6 +205,6 @@ metrics_print(struct http *h, struct buf *out)
 	one(out, "http_waiting", "gauge", h->pending);
 	print_store(h, out);
 	one(out, "workers_ready", "gauge", hub_ready_workers(h->hub));
-	json_array_foreach(workers, i, w) print_worker(w, out);
+	print_workers(workers, out);
 	json_decref(workers);
 }

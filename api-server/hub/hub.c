@@ -270,12 +270,13 @@ hub_workers_json(const struct hub *h)
 	{
 		const struct worker *w = container_of(it, struct worker, node);
 		json_t *one = json_pack(
-			"{s:s, s:s, s:i, s:b, s:b, s:I, s:I, s:i, s:i, s:s, s:O?}", "worker",
+			"{s:s, s:s, s:i, s:b, s:b, s:I, s:I, s:i, s:i, s:s, s:o}", "worker",
 			w->name, "instance", w->instance, "pid", (int)w->pid, "linked",
 			w->link && w->ready, "draining", w->beat.draining, "calls",
 			(json_int_t)w->beat.calls, "maxCalls", (json_int_t)w->beat.max_calls,
 			"portFirst", (int)w->ports.first, "portLast", (int)w->ports.last, "since",
-			clock_format_s(w->since_ms, since), "counters", w->beat.counters);
+			clock_format_s(w->since_ms, since), "counters",
+			w->beat.counters ? json_incref(w->beat.counters) : json_object());
 
 		ignore_err(one && json_array_append_new(all, one) == 0 ? ERR_OK : ERR_NOMEM);
 	}
