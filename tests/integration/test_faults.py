@@ -257,11 +257,10 @@ def test_disk_full(fresh, tmp_path):
         live = system.create()
         with Caller(system) as caller:
             caller.talk(live)
-            with open(disk / "ballast", "wb") as ballast:
+            with open(disk / "ballast", "wb", buffering=0) as ballast:
                 try:
-                    while True:
-                        ballast.write(b"x" * 4096)
-                        ballast.flush()
+                    while ballast.write(b"x" * 4096):
+                        pass
                 except OSError:
                     pass
             statuses = [post_big(system) for _ in range(40)]
@@ -282,7 +281,7 @@ def test_disk_full(fresh, tmp_path):
 def post_big(system):
     id = new_id()
     return system.post({"id": id, "externalConversationId": id, "type": "SIP",
-                        "inputContext": {"inputVariables": {"text": "x" * 20000}}})[0]
+                        "inputContext": {"inputVariables": {f"text{n}": "x" * 4000 for n in range(5)}}})[0]
 
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer needs descriptors of its own")

@@ -89,6 +89,9 @@ def test_overload_sheds(fresh):
             if reply.status == 200:
                 call.ack()
         assert (answered, refused) == (20, 40)
+        for call in calls:
+            if call.remote_tag and call.target != call.uri:
+                assert call.bye().status == 200
     finally:
         for peer in peers:
             peer.close()
