@@ -71,8 +71,8 @@ struct media_ops {
 	/* A clip's last packet left (MEDIA_PLAYED), or it was stopped after played_ms. */
 	void (*played)(void *app, uint64_t owner, uint32_t play, enum media_stop_how how,
 		       int played_ms);
-	void (*timeout)(void *app, uint64_t owner); /* media.timeout without RTP or RTCP; once,
-						       until RTP comes again */
+	/* media.timeout without RTP or RTCP while MEDIA_SENDRECV; once, until some comes again. */
+	void (*timeout)(void *app, uint64_t owner);
 	void (*latched)(void *app, uint64_t owner, const struct addr *to);
 	void (*closed)(void *app, uint64_t owner,
 		       const struct media_stats *stats); /* last event of a session */

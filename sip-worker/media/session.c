@@ -27,12 +27,6 @@ direction_sends(enum media_direction d)
 	return d == MEDIA_SENDRECV || d == MEDIA_SENDONLY;
 }
 
-static bool
-direction_hears(enum media_direction d)
-{
-	return d == MEDIA_SENDRECV || d == MEDIA_RECVONLY;
-}
-
 void
 session_address_changed(struct media_session *s)
 {
@@ -171,7 +165,8 @@ slow(struct media_session *s)
 	int64_t limit = s->media->timeout_ticks;
 
 	s->next_slow = now + SLOW_TICKS;
-	if (!direction_hears(s->remote.direction))
+	/* On hold, whoever holds: the far side may be silent. */
+	if (s->remote.direction != MEDIA_SENDRECV)
 		s->last_heard = now;
 	if (limit > 0 && !s->timed_out && (int64_t)(now - s->last_heard) >= limit) {
 		s->timed_out = true;
