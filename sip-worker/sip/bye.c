@@ -92,7 +92,7 @@ create_bye(struct sip_leg *leg, const char *reason, nta_response_f *callback)
 		return NULL;
 	}
 	orq = nta_outgoing_mcreate(
-		s->agent, callback, leg, URL_STRING_MAKE(hop), msg,
+		s->agent, callback, leg, (const url_string_t *)hop, msg,
 		TAG_IF(leg->tport && !tport_is_shutdown(leg->tport), NTATAG_TPORT(leg->tport)),
 		TAG_END());
 	if (!orq)

@@ -71,7 +71,9 @@ struct sip_ops {
 	void (*changed)(void *owner, const struct media_remote *remote);   /* re-INVITE/UPDATE answered: address, codec, hold */
 	void (*digit)(void *owner, char digit, int duration_ms);           /* SIP INFO */
 	void (*ended)(void *owner, const struct sip_end *end);             /* once; the leg is dead but not yet destroyed */
-	void (*hung_up)(void *owner);                                      /* our BYE is answered or given up */
+	/* Our BYE is answered or given up, or the peer's came first.  After sip_leg_bye() this is the
+	 * only callback that comes. */
+	void (*hung_up)(void *owner);
 };
 
 /* Counters for /metrics; names in snake case. */
@@ -80,15 +82,18 @@ struct sip_stats {
 	int64_t legs; /* now */
 };
 
-/* Creates sofia's su_root, nests l in it, binds every listener (cfg->sip.listen).  ops and app
- * outlive it.  NULL with f set (which address, why). */
+/* Creates sofia's su_root, nests l in it, binds every listener (cfg->sip.listen; a wildcard is
+ * every address of the machine).  ops and app outlive it.  NULL with f set (which address, why).
+ * One per process; run and destroyed on the thread that created it. */
 struct sip *sip_create(struct loop *l, const struct config *cfg, const struct sip_ops *ops, void *app,
 		       struct fault *f);
 void sip_destroy(struct sip *s);
 /* Runs the signalling loop (su_root and l) until sip_stop(). */
 void sip_run(struct sip *s);
 void sip_stop(struct sip *s);
-void sip_set_config(struct sip *s, const struct config *cfg); /* accounts; listeners stay */
+/* Accounts; listeners stay.  Calls keep the account they came in by: the old config must live
+ * until they are gone. */
+void sip_set_config(struct sip *s, const struct config *cfg);
 /* OPTIONS answers 503 while draining. */
 void sip_set_draining(struct sip *s, bool draining);
 void sip_stats(const struct sip *s, struct sip_stats *out);

@@ -27,6 +27,7 @@ static const char *const transport_names[] = {
 };
 
 /* The library writes pieces of lines, some of them for every bad packet. */
+PRINTF(2, 0)
 static void
 library_log(void *stream, char const *fmt, va_list ap)
 {
