@@ -25,6 +25,8 @@ const struct route http_routes[] = {
 	{ "GET",  "/generativeagent/v1/call-transfers/:id",  SCOPE_READ,     false, h_transfer_get },
 	{ "GET",  "/handback/v1/calls",                      SCOPE_READ,     false, h_call_list },
 	{ "GET",  "/handback/v1/calls/:id",                  SCOPE_READ,     false, h_call_get },
+	{ "POST", "/handback/v1/context-budget",             SCOPE_READ,     true,  h_context_preview },
+	{ "GET",  "/handback/v1/context-budget",             SCOPE_READ,     false, h_context_budget },
 	{ "GET",  "/handback/v1/workers",                    SCOPE_OPERATOR, false, h_worker_list },
 	{ "GET",  "/handback/v1/refusals",                   SCOPE_OPERATOR, false, h_refusal_list },
 	{ "GET",  "/healthz",                                SCOPE_PUBLIC,   false, h_health },

@@ -125,6 +125,8 @@ void h_transfer_create(struct request *r);
 void h_transfer_get(struct request *r);
 void h_call_list(struct request *r);
 void h_call_get(struct request *r);
+void h_context_preview(struct request *r);
+void h_context_budget(struct request *r);
 void h_refusal_list(struct request *r);
 void h_worker_list(struct request *r);
 void h_health(struct request *r);
