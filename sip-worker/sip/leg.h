@@ -76,6 +76,13 @@ void leg_set_deadline(struct sip_leg *leg, int64_t delay_ms);
 /* The library's word on the transaction of the INVITE: ACK, CANCEL or (sip NULL) no ACK. */
 int leg_invite_event(struct sip_leg *leg, nta_incoming_t *irq, const sip_t *sip);
 
+/* --- send.c: our own requests in the dialog --- */
+/* Request line, routes, dialog headers with the next CSeq; the caller adds the rest.  NULL: no
+ * memory. */
+msg_t *leg_request(struct sip_leg *leg, sip_method_t method, const char *name);
+/* Takes msg, always.  NULL: it could not be sent. */
+nta_outgoing_t *leg_send(struct sip_leg *leg, msg_t *msg, nta_response_f *callback);
+
 /* --- bye.c --- */
 /* Sends a BYE that nobody waits for. */
 void bye_send(struct sip_leg *leg, const char *reason);

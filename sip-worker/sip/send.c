@@ -1,0 +1,96 @@
+/* Requests of ours within a dialog: along the route set, to the remote target, over the flow the
+ * call came by. */
+#include <sofia-sip/nta_tag.h>
+#include <sofia-sip/sip_tag.h>
+#include <sofia-sip/sip_util.h>
+#include <sofia-sip/tport_tag.h>
+#include <string.h>
+
+#include "sip-worker/sip/leg.h"
+
+/* Never a name, never an address that the account has nothing to do with: then the call's source,
+ * which as the last hop knows the way. */
+static const char *
+next_hop(const struct sip_leg *leg, su_home_t *home)
+{
+	const url_t *url = leg->route ? leg->route->r_url : leg->target->m_url;
+	const char *port = url->url_port;
+	struct addr a;
+	char text[ADDR_TEXT_SIZE];
+	int64_t number = 5060;
+
+	if (!url->url_host || !addr_parse(url->url_host, 0, &a) ||
+	    (!addr_equal_host(&a, &leg->source) &&
+	     !cidr_list_match(&leg->account->sip.allow, &a)) ||
+	    (port && !str_to_int64(port, 1, 65535, &number)))
+		a = leg->source;
+	else
+		addr_set_port(&a, (uint16_t)number);
+	return su_sprintf(home, "sip:%s;transport=%s", addr_text(&a, text),
+			  leg->transport == SIP_UDP   ? "udp"
+			  : leg->transport == SIP_TCP ? "tcp"
+						      : "tls");
+}
+
+/* Request-URI and Route (RFC 3261 12.2.1.1), with a strict router first in line or without. */
+static bool
+add_route(const struct sip_leg *leg, msg_t *msg, sip_method_t method, const char *name)
+{
+	su_home_t *home = msg_home(msg);
+	sip_t *sip = sip_object(msg);
+	const url_t *uri = leg->target->m_url;
+	sip_route_t *rest = leg->route;
+	bool strict = rest && !url_has_param(rest->r_url, "lr");
+	sip_request_t *line;
+
+	if (strict) {
+		uri = rest->r_url;
+		rest = rest->r_next;
+	}
+	line = sip_request_create(home, method, name, (const url_string_t *)uri, NULL);
+	if (!line || msg_header_insert(msg, (msg_pub_t *)sip, (msg_header_t *)line) < 0)
+		return false;
+	if (rest && sip_add_dup(msg, sip, (sip_header_t *)rest) < 0)
+		return false;
+	if (strict) {
+		sip_route_t *last = sip_route_create(home, leg->target->m_url, NULL);
+
+		return last && msg_header_insert(msg, (msg_pub_t *)sip, (msg_header_t *)last) >= 0;
+	}
+	return true;
+}
+
+msg_t *
+leg_request(struct sip_leg *leg, sip_method_t method, const char *name)
+{
+	msg_t *msg = nta_msg_create(leg->s->agent, 0);
+	sip_cseq_t *cseq;
+
+	if (!msg)
+		return NULL;
+	cseq = sip_cseq_create(msg_home(msg), ++leg->local_cseq, method, name);
+	if (!cseq || !add_route(leg, msg, method, name) ||
+	    sip_add_tl(msg, sip_object(msg), SIPTAG_FROM(leg->local), SIPTAG_TO(leg->remote),
+		       SIPTAG_CALL_ID(leg->call_id), SIPTAG_CSEQ(cseq),
+		       SIPTAG_MAX_FORWARDS_STR("70"), TAG_END()) < 0) {
+		msg_destroy(msg);
+		return NULL;
+	}
+	return msg;
+}
+
+nta_outgoing_t *
+leg_send(struct sip_leg *leg, msg_t *msg, nta_response_f *callback)
+{
+	const char *hop = next_hop(leg, msg_home(msg));
+	nta_outgoing_t *orq = hop ? nta_outgoing_mcreate(
+					    leg->s->agent, callback, leg, URL_STRING_MAKE(hop), msg,
+					    TAG_IF(leg->tport && !tport_is_shutdown(leg->tport),
+						   NTATAG_TPORT(leg->tport)),
+					    TAG_END())
+				  : NULL;
+
+	if (!orq)
+		msg_destroy(msg);
+	return orq;
+}
