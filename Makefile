@@ -13,7 +13,7 @@ VERSION := 0.1.0
 
 PKG_COMMON := jansson libsodium yaml-0.1
 PKG_API    := libmicrohttpd gnutls sqlite3
-PKG_WORKER := sofia-sip-ua libcares spandsp speexdsp
+PKG_WORKER := sofia-sip-ua libcares spandsp speexdsp nettle
 FLITE      := -lflite_cmu_us_slt -lflite_cmu_us_rms -lflite_cmu_us_awb -lflite_cmu_us_kal \
               -lflite_usenglish -lflite_cmulex -lflite
 
@@ -75,7 +75,7 @@ $(filter $(O)/tests/unit/common/%,$(UNIT_BINS)): %: %.o $(O)/fakes.a $(O)/common
 $(filter $(O)/tests/unit/api-server/%,$(UNIT_BINS)): %: %.o $(O)/fakes.a $(O)/api-server.a $(O)/common.a
 	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(api_LIBS)
 $(filter $(O)/tests/unit/sip-worker/%,$(UNIT_BINS)): %: %.o $(O)/fakes.a $(O)/sip-worker.a $(O)/common.a
-	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(worker_LIBS)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(worker_LIBS) $(if $(findstring srtp,$@),-lsrtp2)
 
 bench-bins: $(BENCH_BINS)
 $(filter $(O)/tests/bench/common/%,$(BENCH_BINS)): %: %.o $(O)/fakes.a $(O)/common.a
