@@ -63,7 +63,8 @@ struct worker {
 	struct map *by_account; /* name -> struct account_use */
 	struct worker_counts counts;
 
-	bool draining, said_ready, exit_when_empty;
+	bool draining, said_ready;
+	int drain_away; /* checks in a row that found api-server away */
 	struct loop_timer drain, drained, probe, recycle;
 	int64_t probe_due_ms, lag_ms;
 };

@@ -1,20 +1,30 @@
-/* The end of a worker: no new calls, the last ones end by themselves, what is left is handed back.
- */
+/* The end of a worker: no new calls, the last ones end by themselves, the rest is handed back. */
 #include "sip-worker/worker_internal.h"
 
 #include "common/log.h"
 
-#define DRAIN_LAST_MS \
-	60000 /* after the hand-back was asked for, calls end within this, or are cut */
+#define DRAIN_LAST_MS  60000 /* calls whose hand-back was asked for end within this, or are cut */
 #define DRAIN_CHECK_MS 100
+#define DRAIN_AWAY     10 /* checks that api-server is waited for: what is vital is on disk by then */
+
+static bool
+is_drained(struct worker *w)
+{
+	if (w->call_count)
+		return false;
+	if (outbox_count(w->outbox) == 0)
+		return true;
+	w->drain_away = control_is_up(w->control) ? 0 : w->drain_away + 1;
+	return w->drain_away > DRAIN_AWAY;
+}
 
 static void
 on_drained(struct loop_timer *t)
 {
 	struct worker *w = container_of(t, struct worker, drained);
 
-	if (w->call_count == 0 && outbox_count(w->outbox) == 0) {
-		log_info("worker", "drained", "calls=0");
+	if (is_drained(w)) {
+		log_info("worker", "drained", "calls=0 waiting=%zu", outbox_count(w->outbox));
 		sip_stop(w->sip);
 	} else if (!loop_timer_set(w->loop, t, DRAIN_CHECK_MS, on_drained)) {
 		sip_stop(w->sip);
