@@ -104,7 +104,7 @@ const struct crow config_rows[] = {
 	{ "media.latch",         C_DURATION, G(media.latch_ms),         "5s", 0, 600000 },
 	{ "media.threads",       C_INT,      G(media.threads),          "0", 0, 256 },
 	{ "transfers.expire_after", C_DURATION, G(transfers.expire_after_ms), "60s", 1000, YEAR },
-	{ "transfers.body_limit",   C_SIZE,     G(transfers.body_limit),      "1MiB", 1024, 64 << 20 },
+	{ "transfers.body_limit",   C_SIZE,     G(transfers.body_limit),      "1MiB", 1024, 3 << 20 },
 	{ "transfers.caller_disconnect_context", C_BOOL, G(transfers.caller_disconnect_context), "false" },
 	{ "accounts",            C_LIST,     G(accounts),               "[]", LIST_OF(account, struct account) },
 	{ "agents",              C_LIST,     G(agent_files),            "[]", LIST_OF(path, char *) },
