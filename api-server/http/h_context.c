@@ -163,7 +163,7 @@ chosen_agent(struct request *r, const struct account *account, const struct agen
 		return false;
 	}
 	*out = !found ? account->agent_def : config_agent(r->http->cfg, name);
-	if (*out && (r->is_operator || *out == account->agent_def))
+	if (*out && (r->is_operator || (account && *out == account->agent_def)))
 		return true;
 	reply_error(r, ERR_NOT_FOUND, NULL);
 	return false;
