@@ -40,6 +40,7 @@ void
 leg_leave(struct sip_leg *leg)
 {
 	leg->state = LEG_LEAVING;
+	refer_close(leg);
 	nta_incoming_destroy(leg->invite);
 	leg->invite = NULL;
 	if (!leg->owned) {

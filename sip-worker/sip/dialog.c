@@ -49,6 +49,9 @@ dispatch(struct sip_leg *leg, struct request *rq)
 	case sip_method_options:
 		options_received(rq);
 		return;
+	case sip_method_notify:
+		notify_received(leg, rq);
+		return;
 	case sip_method_prack:
 		reply_plain(rq, 481, NULL);
 		return;

@@ -26,6 +26,10 @@ struct digest_response {
 /* text: what follows "Digest ".  false: malformed, incomplete, over a limit, a parameter twice. */
 MUST_USE bool digest_parse(const char *text, struct digest_response *out);
 
+/* Reads the token or quoted string at p, quoted pairs resolved; where it ends, NULL: malformed or
+ * too long. */
+const char *digest_read_value(const char *p, char *out, size_t size);
+
 struct digest;
 
 enum digest_verdict {

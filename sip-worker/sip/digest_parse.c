@@ -48,9 +48,8 @@ skip_space(const char *p)
 	return p + strspn(p, " \t\r\n");
 }
 
-/* Reads a token or quoted string; NULL: malformed or too long. */
-static const char *
-read_value(const char *p, char *out, size_t size)
+const char *
+digest_read_value(const char *p, char *out, size_t size)
 {
 	size_t n = 0;
 	bool quoted = *p == '"';
@@ -109,7 +108,7 @@ read_parameter(const char *p, const struct target targets[F_COUNT], unsigned *se
 		return NULL;
 	if (f >= 0)
 		*seen |= 1u << f;
-	return read_value(skip_space(p + 1), to.at, to.size);
+	return digest_read_value(skip_space(p + 1), to.at, to.size);
 }
 
 bool

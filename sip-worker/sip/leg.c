@@ -127,6 +127,7 @@ leg_close(struct sip_leg *leg)
 	nta_incoming_destroy(leg->invite);
 	nta_incoming_destroy(leg->reinvite);
 	nta_outgoing_destroy(leg->bye);
+	refer_close(leg);
 	leg->invite = leg->reinvite = NULL;
 	leg->bye = NULL;
 }
@@ -198,6 +199,7 @@ confirmed(struct sip_leg *leg, const sip_t *ack)
 	}
 	session_timer_arm(leg);
 	leg->s->ops->confirmed(leg->owner, delayed ? &leg->remote_sdp : NULL);
+	refer_confirmed(leg);
 }
 
 void

@@ -14,6 +14,25 @@ enum leg_state { LEG_PROCEEDING, LEG_ANSWERED, LEG_CONFIRMED, LEG_LEAVING, LEG_E
 
 #define LEG_TAG_SIZE 25
 
+enum refer_phase {
+	REFER_NONE,
+	REFER_DUE,        /* asked for, the ACK is not here yet */
+	REFER_SENT,       /* not answered yet; a NOTIFY may come already */
+	REFER_SUBSCRIBED, /* 2xx */
+	REFER_DONE,       /* the owner knows the end */
+};
+
+struct refer {
+	enum refer_phase phase;
+	char *to, *by;             /* values of Refer-To and Referred-By; by NULL: none */
+	nta_outgoing_t *orq;       /* NULL: answered */
+	uint32_t first_cseq, cseq; /* as sent first, and again with credentials */
+	uint32_t oldest_cseq;      /* of the dialog's first REFER; 0: there was none */
+	int challenges;            /* answered */
+	bool heard;                /* a NOTIFY came */
+	struct loop_timer unsent;
+};
+
 struct sip_leg {
 	struct list node; /* sip.legs, or sip.graveyard */
 	struct sip *s;
@@ -42,6 +61,8 @@ struct sip_leg {
 	nta_outgoing_t *bye;
 	char bye_reason[SIP_TEXT_MAX]; /* set: our owner wants it to end */
 	struct loop_timer deadline;
+
+	struct refer refer;
 
 	/* the session */
 	bool offer_wanted;  /* the INVITE had no offer: ours goes into the 200 */
@@ -117,6 +138,13 @@ void session_timer_arm(struct sip_leg *leg);
 /* Headers of a 200; NULL: no timer. */
 sip_require_t *session_timer_require(const struct sip_leg *leg);
 sip_session_expires_t *session_timer_header(const struct sip_leg *leg, su_home_t *home);
+
+/* --- refer.c --- */
+/* The ACK came: sends what waited for it. */
+void refer_confirmed(struct sip_leg *leg);
+/* Nothing more is heard of it. */
+void refer_close(struct sip_leg *leg);
+void notify_received(struct sip_leg *leg, struct request *rq);
 
 /* --- info.c --- */
 void info_received(struct sip_leg *leg, struct request *rq);

@@ -59,6 +59,8 @@ struct sip_end {
 	const char *reason; /* the peer's Reason header, or NULL */
 };
 
+struct sip_refer; /* refer.h */
+
 struct sip_ops {
 	/* May this account have one more call? 0: yes; else the status to refuse with, statelessly
 	 * (503: full, draining, api-server away, overload; 480: account full), and why. */
@@ -74,6 +76,7 @@ struct sip_ops {
 	/* Our BYE is answered or given up, or the peer's came first.  After sip_leg_bye() this is the
 	 * only callback that comes. */
 	void (*hung_up)(void *owner);
+	void (*refer)(void *owner, const struct sip_refer *r); /* a step of sip_leg_refer(); may be NULL */
 };
 
 /* Counters for /metrics; names in snake case. */

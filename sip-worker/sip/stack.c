@@ -80,7 +80,7 @@ create_headers(struct sip *s)
 	s->home = su_home_new(sizeof *s->home);
 	if (!s->home)
 		return false;
-	s->allow = sip_allow_make(s->home, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO");
+	s->allow = sip_allow_make(s->home, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY");
 	s->accept = sip_accept_make(s->home, "application/sdp");
 	s->supported = sip_supported_make(s->home, "timer");
 	s->server = sip_server_make(s->home, "Handback");
