@@ -154,6 +154,7 @@ h_context_preview(struct request *r)
 static bool
 chosen_agent(struct request *r, const struct account *account, const struct agentdef **out)
 {
+	const struct agentdef *own = account ? account->agent_def : NULL;
 	char name[MSG_NAME_MAX];
 	bool found;
 
@@ -162,8 +163,8 @@ chosen_agent(struct request *r, const struct account *account, const struct agen
 		reply_error(r, ERR_INVALID, &(struct fault){ .what = "agent: a name expected" });
 		return false;
 	}
-	*out = !found ? account->agent_def : config_agent(r->http->cfg, name);
-	if (*out && (r->is_operator || (account && *out == account->agent_def)))
+	*out = found ? config_agent(r->http->cfg, name) : own;
+	if (*out && (r->is_operator || *out == own))
 		return true;
 	reply_error(r, ERR_NOT_FOUND, NULL);
 	return false;
