@@ -105,7 +105,9 @@ uri_is_token_char(int c)
 static bool
 is_plain(int c)
 {
-	return is_alphanumeric(c) || (c > 0 && strchr("-_.!~*'()[]/?:+$", c));
+	/* '+' could stand too (RFC 3261 hnv-unreserved), but receivers that decode as for web forms
+	 * would read a space: "+1999" must arrive. */
+	return is_alphanumeric(c) || (c > 0 && strchr("-_.!~*'()[]/?:$", c));
 }
 
 void
