@@ -14,6 +14,31 @@ bye_event(struct sip_leg *leg, nta_outgoing_t *orq, const sip_t *sip)
 	return 0;
 }
 
+void
+sip_leg_bye_header(struct sip_leg *leg, const char *name, const char *value)
+{
+	sip_unknown_t **last = &leg->bye_headers;
+
+	while (*last)
+		last = &(*last)->un_next;
+	*last = sip_unknown_format(leg->home, "%s: %s", name, value);
+}
+
+/* A copy of each: what is inserted belongs to the message. */
+static bool
+add_headers(msg_t *msg, const sip_unknown_t *u)
+{
+	for (; u; u = u->un_next) {
+		sip_unknown_t *copy = sip_unknown_format(msg_home(msg), "%s: %s", u->un_name,
+							 u->un_value);
+
+		if (!copy ||
+		    msg_header_insert(msg, (msg_pub_t *)sip_object(msg), (msg_header_t *)copy) < 0)
+			return false;
+	}
+	return true;
+}
+
 /* NULL: it could not be sent. */
 static nta_outgoing_t *
 create_bye(struct sip_leg *leg, const char *reason, nta_response_f *callback)
@@ -22,7 +47,8 @@ create_bye(struct sip_leg *leg, const char *reason, nta_response_f *callback)
 
 	if (!msg)
 		return NULL;
-	if (sip_add_tl(msg, sip_object(msg), SIPTAG_REASON_STR(reason), TAG_END()) < 0) {
+	if (sip_add_tl(msg, sip_object(msg), SIPTAG_REASON_STR(reason), TAG_END()) < 0 ||
+	    !add_headers(msg, leg->bye_headers)) {
 		msg_destroy(msg);
 		return NULL;
 	}

@@ -60,6 +60,7 @@ struct sip_leg {
 	nta_incoming_t *reinvite; /* likewise */
 	nta_outgoing_t *bye;
 	char bye_reason[SIP_TEXT_MAX]; /* set: our owner wants it to end */
+	sip_unknown_t *bye_headers;    /* go out with our BYE */
 	struct loop_timer deadline;
 
 	struct refer refer;
@@ -116,9 +117,9 @@ void dialog_request(struct sip_leg *leg, struct request *rq);
 
 /* --- session.c --- */
 enum body_kind session_body(const sip_t *sip, const char **sdp, size_t *len);
-/* 0, 400 or 488, then with *why. */
-int session_negotiate(const struct sip *s, const char *sdp, size_t len, struct session_result *out,
-		      const char **why);
+/* 0, 400 or 488, then with *why.  leg: in a call, else NULL.  out holds keys: wipe it. */
+int session_negotiate(const struct sip *s, const struct sip_leg *leg, const char *sdp, size_t len,
+		      struct session_result *out, const char **why);
 /* What goes into the 200 of the INVITE: the answer, or our offer.  In home; NULL: no memory. */
 sip_payload_t *session_describe(struct sip_leg *leg, su_home_t *home);
 /* The ACK of a 200 that carried our offer; false: nothing acceptable in it, *why. */

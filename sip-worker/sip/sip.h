@@ -111,6 +111,8 @@ void sip_leg_reject(struct sip_leg *leg, int status, const char *why, int retry_
 /* BYE, with the Reason header value ("Q.850;cause=16;text=\"Normal call clearing\"").
  * hung_up follows.  Before the ACK it waits for it (RFC 3261 15). */
 void sip_leg_bye(struct sip_leg *leg, const char *reason);
+/* Before sip_leg_bye(): a header more on the BYE.  name is a token, value has no control character. */
+void sip_leg_bye_header(struct sip_leg *leg, const char *name, const char *value);
 void sip_leg_destroy(struct sip_leg *leg);
 
 /* --ping: OPTIONS to the first listener, 0: it answered 200 within 2 s. No stack needed. */
