@@ -1,5 +1,7 @@
 #include "sip-worker/media/dtmf.h"
 
+#include <string.h>
+
 #include "sip-worker/media/bytes.h"
 
 #define STALE_MS    2000 /* an older timestamp later than this is a new base, not disorder */
@@ -19,6 +21,17 @@ dtmf_read(const uint8_t *payload, size_t len, struct dtmf_event *out)
 		.duration = get_u16(payload + 2),
 	};
 	return true;
+}
+
+int
+dtmf_event_of(char digit)
+{
+	const char *at;
+
+	if (digit >= 'a' && digit <= 'd')
+		digit = (char)(digit - 'a' + 'A');
+	at = memchr(digits, digit, DTMF_EVENTS);
+	return at ? (int)(at - digits) : -1;
 }
 
 /* Does a packet with a later timestamp still belong to the press under way?  Long presses are

@@ -25,6 +25,8 @@ struct dtmf_event {
 
 /* One block; false: reserved bit or length. */
 MUST_USE bool dtmf_read(const uint8_t *payload, size_t len, struct dtmf_event *out);
+/* The event of a key, 'a' to 'd' also in small letters; -1: no key. */
+int dtmf_event_of(char digit);
 /* The digit if this packet begins a new press, else 0. */
 char
 dtmf_take(struct dtmf *d, uint32_t ts, bool marker, const struct dtmf_event *e, int64_t now_ms);

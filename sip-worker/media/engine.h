@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "common/list.h"
+#include "sip-worker/media/bridge.h"
 #include "sip-worker/media/dsp.h"
 #include "sip-worker/media/dtmf.h"
 #include "sip-worker/media/jitter.h"
@@ -21,6 +22,7 @@
 #include "sip-worker/media/ports.h"
 #include "sip-worker/media/rtcp.h"
 #include "sip-worker/media/rtp.h"
+#include "sip-worker/media/tones.h"
 
 #define TICK_NS      5000000
 #define TICK_SAMPLES 40
@@ -38,6 +40,8 @@
 #define CTL_START 1u
 #define CTL_LOOP  2u
 #define CTL_CLOSE 4u
+#define CTL_TONE  3 /* shift of enum media_tone */
+#define CTL_TONES (3u << CTL_TONE)
 
 struct engine_event {
 	enum { EV_FIRST_RTP, EV_DIGIT, EV_PLAYED, EV_TIMEOUT, EV_LATCHED, EV_RELEASE } kind;
@@ -96,6 +100,7 @@ struct media_session {
 	uint8_t reception_pt;
 	uint64_t late, discarded, duplicates, concealed, malformed, bad_source, received;
 	uint64_t started;
+	uint64_t settle_at; /* tick from which the former SRTP key is not heard any more */
 	uint64_t lost_before; /* of sources before this one */
 	/* --- media thread: RTCP and rare things --- */
 	struct media_remote remote;
@@ -110,15 +115,22 @@ struct media_session {
 	char cname[RTCP_CNAME_SIZE];
 	unsigned owed; /* OWE_*: state events that found no room */
 	struct addr first_from;
+	struct bridge bridge;
+	struct digit_out digit;
+	uint32_t tone_at;  /* samples of the tone sent */
+	uint8_t tone_kind; /* enum media_tone: what tone_at counts */
 	enum { SESSION_FREE, SESSION_OPEN, SESSION_CLOSING, SESSION_CLOSED } state;
 	struct list retry; /* in thread->retries */
 	struct media_stats final;
 	struct jitter jitter;
-	struct dsp *dsp; /* owned, made with the slab */
+	struct dsp *dsp;           /* owned, made with the slab */
+	struct srtp_session *srtp; /* likewise */
 	/* --- between threads --- */
 	_Atomic uint64_t ctl;
-	_Atomic uint64_t stop; /* generation << 32 | list position before which all is cut */
-	struct task kick;      /* any to media */
+	_Atomic uint64_t stop;  /* generation << 32 | list position before which all is cut */
+	_Atomic uint64_t want;  /* id to be bridged with; both must want it.  Our own: none */
+	struct playlist digits; /* any thread puts: event | ms << 8 in play, no clip */
+	struct task kick;       /* any to media */
 	atomic_bool kicked;
 	_Atomic(struct update *) pending;
 	atomic_uint updates_free;
@@ -136,6 +148,12 @@ struct media_session {
 	uint16_t port;
 	struct addr local;
 };
+
+static inline media_id
+session_id(const struct media_session *s)
+{
+	return (uint64_t)s->generation << 32 | s->index;
+}
 
 #define OWE_FIRST   1u
 #define OWE_LATCHED 2u
@@ -183,6 +201,7 @@ struct media {
 	atomic_size_t slots;
 	_Atomic(struct media_session *) *slabs;
 	struct ports *ports[FAMILIES]; /* 0: IPv4, 1: IPv6 */
+	struct tones *tones;           /* owned */
 	_Atomic int64_t sessions, ports_free;
 	int64_t timeout_ticks, latch_ms;
 };
@@ -196,6 +215,10 @@ void session_apply_remote(struct media_session *s, const struct media_remote *r)
 
 /* --- send.c --- */
 void send_frame(struct media_session *s);
+/* The timestamp of what leaves now: the clock's, but never before what was sent. */
+uint32_t send_time(struct media_session *s);
+/* Every RTP packet leaves here: n bytes after RTP_HEADER, which head becomes; counted. */
+void send_rtp(struct media_session *s, uint8_t *packet, const struct rtp_packet *head, size_t n);
 /* Reports every clip as cut; false: no room for it now. */
 MUST_USE bool send_drop_clips(struct media_session *s);
 void send_rtcp(struct media_session *s, bool bye);
@@ -238,6 +261,9 @@ thread_now_ms(const struct media_thread *t)
 #define NTP_1970 2208988800u                             /* seconds from 1900 to 1970 */
 int64_t thread_now_ntp_ns(const struct media_thread *t); /* since 1970 */
 uint32_t thread_ntp_mid(const struct media_thread *t);
+
+/* --- command.c: any thread --- */
+struct media_session *slot_of(const struct media *m, media_id id); /* whatever lives there now */
 
 /* --- media.c: control --- */
 void slot_release(struct media_session *s);

@@ -8,13 +8,8 @@
 #include "common/clock.h"
 #include "common/id.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "sip-worker/media/engine.h"
-
-static media_id
-id_of(const struct media_session *s)
-{
-	return (uint64_t)s->generation << 32 | s->index;
-}
 
 static void
 slot_init(struct media_session *s, struct media *m, uint32_t index)
@@ -26,6 +21,7 @@ slot_init(struct media_session *s, struct media *m, uint32_t index)
 	s->notify.run = notify_run;
 	s->state = SESSION_FREE;
 	playlist_init(&s->list);
+	playlist_init(&s->digits);
 	atomic_init(&s->updates_free, (1u << UPDATES) - 1);
 	list_append(&s->thread->free, &s->free);
 }
@@ -33,8 +29,10 @@ slot_init(struct media_session *s, struct media *m, uint32_t index)
 static void
 slab_destroy(struct media_session *slab)
 {
-	for (int i = 0; slab && i < SLAB; i++)
+	for (int i = 0; slab && i < SLAB; i++) {
 		dsp_destroy(slab[i].dsp);
+		srtp_session_destroy(slab[i].srtp);
+	}
 	free(slab);
 }
 
@@ -51,7 +49,8 @@ slab_add(struct media *m)
 		return ERR_NOMEM;
 	for (int i = 0; i < SLAB; i++) {
 		slab[i].dsp = dsp_create();
-		if (!slab[i].dsp) {
+		slab[i].srtp = srtp_session_create();
+		if (!slab[i].dsp || !slab[i].srtp) {
 			slab_destroy(slab);
 			return ERR_NOMEM;
 		}
@@ -63,28 +62,38 @@ slab_add(struct media *m)
 	return ERR_OK;
 }
 
-/* A free slot of the thread with the fewest sessions. */
-static enum err
-slot_take(struct media *m, struct media_session **out)
+/* Of the threads with a free slot (or of this one) that with the fewest sessions. */
+static struct media_thread *
+thread_choose(struct media *m, const struct media_thread *only)
 {
 	struct media_thread *best = NULL;
-	enum err e;
 
-	for (int round = 0; round < 2 && !best; round++) {
-		for (unsigned i = 0; i < m->thread_count; i++) {
-			struct media_thread *t = &m->threads[i];
+	for (unsigned i = 0; i < m->thread_count; i++) {
+		struct media_thread *t = &m->threads[i];
 
-			if (!list_empty(&t->free) && (!best || t->open < best->open))
-				best = t;
-		}
-		if (best || round > 0)
-			break;
-		e = slab_add(m);
+		if (!list_empty(&t->free) && (!best || t->open < best->open) &&
+		    (!only || t == only))
+			best = t;
+	}
+	return best;
+}
+
+/* beside: a slot of this session's thread; 0, or gone: of any. */
+static enum err
+slot_take(struct media *m, media_id beside, struct media_session **out)
+{
+	const struct media_session *other = slot_of(m, beside);
+	bool alive = other && atomic_load(&other->ctl) >> 32 == beside >> 32;
+	const struct media_thread *only = alive ? other->thread : NULL;
+	struct media_thread *best = thread_choose(m, only);
+
+	while (!best) {
+		enum err e = slab_add(m);
+
 		if (e != ERR_OK)
 			return e;
+		best = thread_choose(m, only);
 	}
-	if (!best)
-		return ERR_BUSY;
 	*out = container_of(list_pop(&best->free), struct media_session, free);
 	best->open++;
 	return ERR_OK;
@@ -181,6 +190,7 @@ session_set(struct media_session *s, const struct media_open *o)
 	s->generation++;
 	atomic_store(&s->closed, false);
 	atomic_store(&s->stop, (uint64_t)s->generation << 32 | playlist_end(&s->list));
+	atomic_store(&s->want, session_id(s));
 	atomic_store(&s->ctl, (uint64_t)s->generation << 32);
 }
 
@@ -203,7 +213,7 @@ media_open(struct media *m, const struct media_open *o, struct media_local *loca
 
 	if (!has_family(m->address, o->family))
 		return ERR_UNSUPPORTED;
-	e = slot_take(m, &s);
+	e = slot_take(m, o->beside, &s);
 	if (e != ERR_OK)
 		return e;
 	s->family_index = family_index(o->family);
@@ -218,7 +228,7 @@ media_open(struct media *m, const struct media_open *o, struct media_local *loca
 	session_set(s, o);
 	local_tell(m, s, o->family, local);
 	atomic_fetch_add(&m->sessions, 1);
-	*out = id_of(s);
+	*out = session_id(s);
 	return ERR_OK;
 }
 
@@ -231,9 +241,12 @@ slot_release(struct media_session *s)
 
 	while (playlist_take(&s->list, &item))
 		clip_unref(item.clip);
+	digits_drop(s);
 	ports_close(m->ports[s->family_index], s->fd, s->port, clock_mono_ms());
 	count_ports(m);
 	atomic_fetch_sub(&m->sessions, 1);
+	srtp_session_clear(s->srtp);
+	secret_wipe(&s->remote, sizeof(s->remote));
 	slot_give(s);
 }
 
@@ -280,7 +293,8 @@ media_alloc(struct media *m, const struct config *cfg)
 			return false;
 	}
 	count_ports(m);
-	return true;
+	m->tones = tones_create();
+	return m->tones;
 }
 
 struct media *
@@ -346,6 +360,7 @@ media_destroy(struct media *m)
 	}
 	for (int i = 0; i < FAMILIES; i++)
 		ports_destroy(m->ports[i]);
+	tones_destroy(m->tones);
 	free(m->slabs);
 	free(m->threads);
 	free(m);

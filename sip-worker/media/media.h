@@ -14,6 +14,7 @@
 #include "common/err.h"
 #include "common/mailbox.h"
 #include "sip-worker/media/clip.h"
+#include "sip-worker/media/srtp.h"
 
 struct media;
 typedef uint64_t media_id; /* 0: none */
@@ -34,6 +35,8 @@ struct media_remote {
 	int dtmf_payload_type; /* -1: telephone-event not negotiated */
 	int ptime_ms;          /* 10..60: what we send */
 	enum media_direction direction;
+	/* Both encrypted or both in clear; who holds a copy wipes it when done. */
+	struct srtp_key send_key, hear_key;
 };
 
 struct media_open {
@@ -43,6 +46,7 @@ struct media_open {
 	struct addr signalling;        /* … to this host */
 	const struct cidr_list *allow; /* … or these (borrowed until closed(): account) */
 	uint64_t owner;                /* given back in events */
+	media_id beside;               /* on the thread of this session, to be bridged; 0: any */
 };
 
 /* What goes into our SDP. */
@@ -56,10 +60,12 @@ struct media_stats {
 	uint32_t jitter_us;  /* RFC 3550 */
 	uint64_t bad_source; /* packets from addresses not ours to hear */
 	uint64_t malformed;
+	uint64_t srtp_bad_tag, srtp_replayed;
 	uint32_t remote_lost, remote_jitter_us; /* from RTCP receiver reports */
 	int32_t round_trip_us;                  /* -1: unknown */
 	struct addr local, remote;
 	enum codec codec;
+	bool srtp;
 };
 
 enum media_stop_how { MEDIA_PLAYED, MEDIA_CUT };
@@ -104,6 +110,26 @@ void media_update(struct media *m, media_id id, const struct media_remote *remot
 MUST_USE enum err media_play(struct media *m, media_id id, struct clip *clip, uint32_t play);
 /* Silence within one packet; every queued clip is reported as cut. */
 void media_stop_playing(struct media *m, media_id id);
+/* Again and again while nothing else is to be sent: until it is replaced, a clip is queued or the
+ * session is bridged.  Asked for after that, it is heard where the clip or the peer is silent. */
+enum media_tone {
+	MEDIA_TONE_NONE,
+	MEDIA_TONE_COMFORT, /* a soft beep every 2 s: somebody is still there */
+	MEDIA_TONE_RINGBACK /* the far end is ringing */
+};
+void media_tone(struct media *m, media_id id, enum media_tone tone);
+/* A key press (0-9 * # A-D) of 40..5000 ms, as telephone events or, where those were not agreed
+ * on, a tone of 120 ms.  What else is sent waits or is left out meanwhile; up to 16 wait, then
+ * BUSY; on hold they are dropped.  NOT_FOUND: the session is gone.  INVALID: no such key. */
+MUST_USE enum err media_send_digit(struct media *m, media_id id, char digit, int duration_ms);
+/* From now on each sends what the other hears: payload as it came and when it came, under its own
+ * numbers; the other law, frame length and event payload type where they differ.  Silence where
+ * the other has sent nothing for 200 ms.  Digits are told to ops all the same; clips, tones of
+ * digits and our own digits come first.  Begins when both are started; ends when one closes, is
+ * bridged with a third, or by media_unbridge().  INVALID: one session twice.  NOT_FOUND: one is
+ * gone.  UNSUPPORTED: not on one thread (see media_open.beside). */
+MUST_USE enum err media_bridge(struct media *m, media_id a, media_id b);
+void media_unbridge(struct media *m, media_id a, media_id b); /* nothing, if they are not */
 /* Line test: what is heard is sent back. */
 void media_loopback(struct media *m, media_id id, bool on);
 void media_close(struct media *m, media_id id);

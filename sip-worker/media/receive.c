@@ -100,7 +100,7 @@ is_event(const struct media_session *s, const struct rtp_packet *p)
 }
 
 static void
-receive_event(struct media_session *s, const struct rtp_packet *p)
+receive_event(struct media_session *s, const struct rtp_packet *p, unsigned gap)
 {
 	struct dtmf_event e;
 	char digit;
@@ -113,6 +113,7 @@ receive_event(struct media_session *s, const struct rtp_packet *p)
 	digit = dtmf_take(&s->dtmf, p->ts, p->marker, &e, thread_now_ms(s->thread));
 	if (digit)
 		tell_digit(s, digit, e.duration / 8, false);
+	bridge_event(s, p, &e, digit, gap);
 }
 
 static void
@@ -140,6 +141,7 @@ receive_audio(struct media_session *s, const struct rtp_packet *p, enum rtp_orde
 	rtp_source_time(&s->source, p->ts, now);
 	if (s->inband && !s->heard_event && order != RTP_EARLIER)
 		listen_tones(s, p, gap);
+	bridge_audio(s, p, order, gap);
 	if (!s->listening)
 		return;
 	if (order == RTP_NEW)
@@ -172,7 +174,7 @@ receive_heard(struct media_session *s, const struct rtp_packet *p, const struct 
 	if (order == RTP_DUPLICATE)
 		s->duplicates++;
 	else if (is_event(s, p))
-		receive_event(s, p);
+		receive_event(s, p, gap);
 	else if (p->pt == s->pt)
 		receive_audio(s, p, order, gap);
 	else if (p->pt != PT_CN)

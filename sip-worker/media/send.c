@@ -155,18 +155,65 @@ loop_fill(struct media_session *s, uint8_t *out, size_t n)
 	s->concealing = missing;
 }
 
-static const uint8_t *
+static bool
+wait_tone_fill(struct media_session *s, uint8_t *out, size_t n)
+{
+	uint64_t ctl = atomic_load_explicit(&s->ctl, memory_order_relaxed);
+	uint8_t kind = (ctl & CTL_TONES) >> CTL_TONE;
+
+	if (kind != s->tone_kind)
+		s->tone_at = 0;
+	s->tone_kind = kind;
+	if (kind == MEDIA_TONE_NONE)
+		return false;
+	tone_fill(&s->media->tones->kinds[kind], (enum codec)s->codec, s->tone_at, out, n);
+	s->tone_at += (uint32_t)n;
+	return true;
+}
+
+/* false: silence. */
+static bool
 frame_make(struct media_session *s, uint8_t *scratch, size_t n)
 {
-	size_t filled;
+	bool digit = s->digit.active;
+	bool clips = s->clip || playlist_any(&s->list);
+	bool tones = atomic_load_explicit(&s->ctl, memory_order_relaxed) & CTL_TONES;
 
-	if (!s->clip && !s->listening && !playlist_any(&s->list))
-		return NULL;
+	if (!digit && !clips && !tones && !s->listening && !s->tone_kind)
+		return false;
 	memset(scratch, law_silence((enum codec)s->codec), n);
+	if (digit)
+		return digits_tone(s, scratch, n);
+	tones = wait_tone_fill(s, scratch, n);
 	if (s->listening)
 		loop_fill(s, scratch, n);
-	filled = clips_fill(s, scratch, n);
-	return filled > 0 || s->listening ? scratch : NULL;
+	clips = clips && clips_fill(s, scratch, n) > 0;
+	return tones || clips || s->listening;
+}
+
+uint32_t
+send_time(struct media_session *s)
+{
+	uint32_t ts = s->ts_offset + thread_now(s->thread);
+	uint32_t behind = s->next_ts - ts;
+
+	if ((int32_t)behind <= 0)
+		return ts;
+	s->ts_offset += behind; /* a bridged stream ran ahead of our clock */
+	return s->next_ts;
+}
+
+void
+send_rtp(struct media_session *s, uint8_t *packet, const struct rtp_packet *head, size_t n)
+{
+	const struct addr *to = s->connected ? NULL : &s->latch.rtp;
+
+	rtp_write(packet, head);
+	if (send_to(s->fd[0], packet, RTP_HEADER + n, to) > 0) {
+		s->packets_sent++;
+		s->octets_sent += n;
+		s->thread->sent++;
+	}
 }
 
 void
@@ -180,24 +227,22 @@ send_frame(struct media_session *s)
 
 	if (!s->sending) {
 		s->talking = false;
+		digits_drop(s);
 		if (s->clip || playlist_any(&s->list))
 			clips_cut(s, false);
 		return;
 	}
+	if (digits_turn(s) || bridge_flows(s))
+		return;
 	if (frame_make(s, scratch + RTP_HEADER, n))
 		packet = scratch;
 	head = (struct rtp_packet){
-		.pt = s->pt, .seq = s->seq++, .ts = s->ts_offset + thread_now(t), .ssrc = s->ssrc
+		.pt = s->pt, .seq = s->seq++, .ts = send_time(s), .ssrc = s->ssrc
 	};
 	head.marker = !s->talking || head.ts != s->next_ts;
-	rtp_write(packet, &head);
 	s->next_ts = head.ts + (uint32_t)n;
 	s->talking = true;
-	if (send_to(s->fd[0], packet, RTP_HEADER + n, s->connected ? NULL : &s->latch.rtp) > 0) {
-		s->packets_sent++;
-		s->octets_sent += n;
-		t->sent++;
-	}
+	send_rtp(s, packet, &head, n);
 }
 
 static struct rtcp_block

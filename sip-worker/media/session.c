@@ -1,10 +1,12 @@
 /* session.c - a session on its media thread: commands, its turn, its end. */
 #include <string.h>
 
+#include "common/secret.h"
 #include "sip-worker/media/engine.h"
 
 #define SLOW_TICKS 40 /* how often timeout and reports are looked at: 200 ms */
 #define RTCP_TICKS 1000
+#define SETTLE_TICKS 1000 /* 5 s: what was sent before a new key has arrived by then */
 
 /* Not secret, only different: for intervals of reports. */
 static uint32_t
@@ -59,13 +61,28 @@ listen_again(struct media_session *s)
 	s->inband = inband;
 }
 
+/* The keys live in the SRTP session alone. */
+static void
+apply_keys(struct media_session *s)
+{
+	struct media_remote *r = &s->remote;
+
+	srtp_session_send_key(s->srtp, &r->send_key);
+	srtp_session_hear_key(s->srtp, &r->hear_key);
+	s->settle_at = s->thread->tick + SETTLE_TICKS;
+	secret_wipe(&r->send_key, sizeof(r->send_key));
+	secret_wipe(&r->hear_key, sizeof(r->hear_key));
+}
+
 void
 session_apply_remote(struct media_session *s, const struct media_remote *r)
 {
 	int64_t until = thread_now_ms(s->thread) + s->media->latch_ms;
 	bool other_codec = r->codec != s->codec;
 
+	bridge_flush(s); /* in the old codec */
 	s->remote = *r;
+	apply_keys(s);
 	s->codec = (uint8_t)r->codec;
 	s->pt = r->payload_type;
 	s->dtmf_pt = r->dtmf_payload_type;
@@ -85,6 +102,7 @@ session_begin(struct media_session *s)
 	struct media_thread *t = s->thread;
 
 	session_apply_remote(s, &s->remote);
+	s->next_ts = s->ts_offset + thread_now(t);
 	thread_admit(t, s);
 	s->running = true;
 	s->started = t->tick;
@@ -105,6 +123,7 @@ take_update(struct media_session *s)
 		else
 			s->remote = u->remote;
 	}
+	secret_wipe(&u->remote, sizeof(u->remote));
 	atomic_fetch_or(&s->updates_free, 1u << (u - s->updates));
 }
 
@@ -125,6 +144,9 @@ final_stats(struct media_session *s)
 		.jitter_us = (s->source.jitter16 >> 4) * 125,
 		.bad_source = s->bad_source,
 		.malformed = s->malformed,
+		.srtp_bad_tag = srtp_session_count(s->srtp, SRTP_BAD_TAG),
+		.srtp_replayed = srtp_session_count(s->srtp, SRTP_REPLAYED),
+		.srtp = srtp_session_hears(s->srtp),
 		.remote_lost = s->report.lost > 0 ? (uint32_t)s->report.lost : 0,
 		.remote_jitter_us = s->report.jitter < 8000000 ? s->report.jitter * 125 : 0,
 		.round_trip_us = s->round_trip_us,
@@ -146,6 +168,7 @@ session_kick(struct task *task)
 		return;
 	take_update(s);
 	if (ctl & CTL_CLOSE) {
+		bridge_detach(s);
 		s->state = SESSION_CLOSING;
 		atomic_store(&s->ctl, 0); /* no more commands */
 		final_stats(s);
@@ -156,6 +179,7 @@ session_kick(struct task *task)
 		session_begin(s);
 	else
 		listen_again(s);
+	bridge_apply(s);
 }
 
 static void
@@ -172,6 +196,8 @@ slow(struct media_session *s)
 		s->timed_out = true;
 		notify_owe(s, OWE_TIMEOUT);
 	}
+	if (now >= s->settle_at)
+		srtp_session_settle(s->srtp);
 	if (now >= s->next_rtcp) {
 		send_rtcp(s, false);
 		s->next_rtcp = now + rtcp_interval(s);
