@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include "common/log.h"
+#include "common/secret.h"
 #include "sip-worker/media/engine.h"
 
 #define UPDATE_TRIES 10000
@@ -113,8 +114,10 @@ media_update(struct media *m, media_id id, const struct media_remote *remote)
 	}
 	*u = (struct update){ .generation = (uint32_t)(id >> 32), .remote = *remote };
 	old = atomic_exchange(&s->pending, u);
-	if (old) /* not seen yet: the newer one says it all */
+	if (old) { /* not seen yet: the newer one says it all */
+		secret_wipe(&old->remote, sizeof(old->remote));
 		atomic_fetch_or(&s->updates_free, 1u << (old - s->updates));
+	}
 	kick(s);
 }
 

@@ -100,7 +100,7 @@ struct media_session {
 	uint8_t reception_pt;
 	uint64_t late, discarded, duplicates, concealed, malformed, bad_source, received;
 	uint64_t started;
-	uint64_t settle_at; /* tick from which the former SRTP key is not heard any more */
+	uint64_t settle_at;   /* tick from which the former SRTP key is not heard any more */
 	uint64_t lost_before; /* of sources before this one */
 	/* --- media thread: RTCP and rare things --- */
 	struct media_remote remote;
@@ -204,6 +204,7 @@ struct media {
 	struct tones *tones;           /* owned */
 	_Atomic int64_t sessions, ports_free;
 	int64_t timeout_ticks, latch_ms;
+	bool srtp_required; /* nothing in clear is sent or heard, whatever was agreed on */
 };
 
 /* --- session.c: media thread --- */

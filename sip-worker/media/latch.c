@@ -51,6 +51,12 @@ latch_window(struct latch *l, int64_t now_ms)
 	return !l->locked;
 }
 
+bool
+latch_is_stranger(const struct latch *l, const struct addr *from)
+{
+	return l->locked && !(addr_port(&l->rtp) != 0 && addr_equal(from, &l->rtp));
+}
+
 enum latch_verdict
 latch_rtp(struct latch *l, const struct addr *from, const struct rtp_packet *p, int64_t now_ms)
 {

@@ -39,7 +39,9 @@ enum latch_verdict {
 /* Addresses from an SDP (start, update): the window opens again.  The same SDP as before keeps
  * what was learnt until something else wins. */
 void latch_open(struct latch *l, const struct addr *rtp, const struct addr *rtcp, int64_t until_ms);
-/* Judges a well-formed RTP packet. */
+/* Will nothing from there be heard any more, whatever it is? */
+bool latch_is_stranger(const struct latch *l, const struct addr *from);
+/* Judges a well-formed RTP packet, with SRTP an authentic one. */
 enum latch_verdict
 latch_rtp(struct latch *l, const struct addr *from, const struct rtp_packet *p, int64_t now_ms);
 /* May RTCP from here be heard?  Learns the port behind a NAT once RTP is settled. */

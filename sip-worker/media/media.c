@@ -313,6 +313,7 @@ media_create(const struct config *cfg, struct mailbox *events, const struct medi
 		.slots_max = slots_wanted(cfg),
 		.timeout_ticks = cfg->media.timeout_ms / (TICK_NS / 1000000),
 		.latch_ms = cfg->media.latch_ms,
+		.srtp_required = cfg->media.srtp == SRTP_REQUIRED,
 	};
 	addresses_copy(m->address, &cfg->media.address);
 	addresses_copy(m->public, &cfg->media.public_address);

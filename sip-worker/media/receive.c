@@ -51,13 +51,31 @@ alive(struct media_session *s)
 	s->timed_out = false;
 }
 
+/* false: not from the peer, or not for the first time.  It is counted and nothing else, however
+ * often it happens: who can send here cannot end a call by it. */
+static bool
+receive_open(struct media_session *s, uint8_t *data, size_t *len, bool rtcp)
+{
+	enum srtp_verdict v;
+
+	if (!srtp_session_hears(s->srtp))
+		return !s->media->srtp_required;
+	v = rtcp ? srtp_session_open_rtcp(s->srtp, data, len)
+		 : srtp_session_open_rtp(s->srtp, data, len);
+	if (v == SRTP_SHORT)
+		s->malformed++;
+	return v == SRTP_TAKE;
+}
+
 static void
-receive_rtcp(struct media_session *s, const uint8_t *data, size_t len, const struct addr *from)
+receive_rtcp(struct media_session *s, uint8_t *data, size_t len, const struct addr *from)
 {
 	struct media_thread *t = s->thread;
 	struct rtcp_heard heard;
 	int64_t trip;
 
+	if (!receive_open(s, data, &len, true))
+		return;
 	if (!latch_rtcp(&s->latch, from)) {
 		s->bad_source++;
 		return;
@@ -182,7 +200,7 @@ receive_heard(struct media_session *s, const struct rtp_packet *p, const struct 
 }
 
 static void
-receive_rtp(struct media_session *s, const uint8_t *data, size_t len, const struct addr *from)
+receive_rtp(struct media_session *s, uint8_t *data, size_t len, const struct addr *from)
 {
 	struct rtp_packet p;
 
@@ -190,6 +208,13 @@ receive_rtp(struct media_session *s, const uint8_t *data, size_t len, const stru
 		receive_rtcp(s, data, len, from);
 		return;
 	}
+	/* Somebody else's copy must not spoil the packet itself, so the address comes first. */
+	if (latch_is_stranger(&s->latch, from)) {
+		s->bad_source++;
+		return;
+	}
+	if (!receive_open(s, data, &len, false))
+		return;
 	if (!rtp_read(data, len, &p)) {
 		s->malformed++;
 		return;

@@ -203,13 +203,32 @@ send_time(struct media_session *s)
 	return s->next_ts;
 }
 
+/* In a copy: packets of silence belong to everybody.  0: not to be sent. */
+static size_t
+seal(struct media_session *s, uint8_t sealed[DATAGRAM_MAX + SRTP_TRAILER], const uint8_t *packet,
+     size_t len)
+{
+	if (len > DATAGRAM_MAX)
+		return 0;
+	memcpy(sealed, packet, len);
+	return srtp_session_seal_rtp(s->srtp, sealed, len);
+}
+
 void
 send_rtp(struct media_session *s, uint8_t *packet, const struct rtp_packet *head, size_t n)
 {
 	const struct addr *to = s->connected ? NULL : &s->latch.rtp;
+	uint8_t sealed[DATAGRAM_MAX + SRTP_TRAILER];
+	size_t len = RTP_HEADER + n;
 
 	rtp_write(packet, head);
-	if (send_to(s->fd[0], packet, RTP_HEADER + n, to) > 0) {
+	if (srtp_session_sends(s->srtp)) {
+		len = seal(s, sealed, packet, len);
+		packet = sealed;
+	} else if (s->media->srtp_required) {
+		return;
+	}
+	if (len && send_to(s->fd[0], packet, len, to) > 0) {
 		s->packets_sent++;
 		s->octets_sent += n;
 		s->thread->sent++;
@@ -267,7 +286,7 @@ block_make(struct media_session *s)
 void
 send_rtcp(struct media_session *s, bool bye)
 {
-	uint8_t out[RTCP_MAX];
+	uint8_t out[RTCP_MAX + SRTP_TRAILER];
 	int64_t ns = thread_now_ntp_ns(s->thread);
 	uint64_t seconds = (uint64_t)(ns / 1000000000) + NTP_1970;
 	uint64_t fraction = ((uint64_t)(ns % 1000000000) << 32) / 1000000000;
@@ -284,11 +303,18 @@ send_rtcp(struct media_session *s, bool bye)
 	};
 	bool mux = s->remote.rtcp_mux;
 	const struct addr *to = mux ? &s->latch.rtp : &s->latch.rtcp;
+	size_t len;
 
 	if (addr_port(to) == 0 || addr_is_any(to))
 		return;
 	if (r.has_block)
 		r.block = block_make(s);
 	s->packets_at_report = s->packets_sent;
-	send_to(s->fd[mux ? 0 : 1], out, rtcp_write(out, &r), mux && s->connected ? NULL : to);
+	len = rtcp_write(out, &r);
+	if (srtp_session_sends(s->srtp))
+		len = srtp_session_seal_rtcp(s->srtp, out, len);
+	else if (s->media->srtp_required)
+		return;
+	if (len)
+		send_to(s->fd[mux ? 0 : 1], out, len, mux && s->connected ? NULL : to);
 }

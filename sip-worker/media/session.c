@@ -4,8 +4,8 @@
 #include "common/secret.h"
 #include "sip-worker/media/engine.h"
 
-#define SLOW_TICKS 40 /* how often timeout and reports are looked at: 200 ms */
-#define RTCP_TICKS 1000
+#define SLOW_TICKS   40 /* how often timeout and reports are looked at: 200 ms */
+#define RTCP_TICKS   1000
 #define SETTLE_TICKS 1000 /* 5 s: what was sent before a new key has arrived by then */
 
 /* Not secret, only different: for intervals of reports. */

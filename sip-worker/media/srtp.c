@@ -64,6 +64,7 @@ struct srtp_session {
 	struct hearing in[2];
 	unsigned now; /* in[now] is heard, the other one may still be */
 	uint64_t counts[SRTP_VERDICT_COUNT];
+	bool used; /* there was a key */
 };
 
 bool
@@ -407,7 +408,9 @@ srtp_session_destroy(struct srtp_session *s)
 void
 srtp_session_clear(struct srtp_session *s)
 {
-	secret_wipe(s, sizeof(*s));
+	/* Memory of a call in clear is never touched. */
+	if (s->used)
+		secret_wipe(s, sizeof(*s));
 }
 
 void
@@ -418,6 +421,7 @@ srtp_session_send_key(struct srtp_session *s, const struct srtp_key *key)
 	secret_wipe(&s->out, sizeof(s->out));
 	if (!key->suite)
 		return;
+	s->used = true;
 	s->out.key = *key;
 	transforms_init(&s->out.rtp, &s->out.rtcp, key);
 }
@@ -434,9 +438,11 @@ srtp_session_hear_key(struct srtp_session *s, const struct srtp_key *key)
 	/* The same key again but one would have its packets accepted again: its memory is kept. */
 	if (key->suite && srtp_key_equal(&h->key, key))
 		return;
-	secret_wipe(h, sizeof(*h));
+	if (h->key.suite)
+		secret_wipe(h, sizeof(*h));
 	if (!key->suite)
 		return;
+	s->used = true;
 	h->key = *key;
 	transforms_init(&h->rtp, &h->rtcp, key);
 }
@@ -444,7 +450,8 @@ srtp_session_hear_key(struct srtp_session *s, const struct srtp_key *key)
 void
 srtp_session_settle(struct srtp_session *s)
 {
-	secret_wipe(&s->in[!s->now], sizeof(s->in[0]));
+	if (s->in[!s->now].key.suite)
+		secret_wipe(&s->in[!s->now], sizeof(s->in[0]));
 }
 
 bool
