@@ -3,6 +3,7 @@
 #include <sofia-sip/sip_util.h>
 #include <string.h>
 
+#include "common/secret.h"
 #include "sip-worker/sip/leg.h"
 
 #define OVERLOAD_RETRY_S 5
@@ -91,7 +92,7 @@ check_body(struct request *rq, struct session_result *session)
 		return (struct verdict){ .status = 400, .why = "malformed multipart body" };
 	}
 	session->has_offer = true;
-	return (struct verdict){ .status = session_negotiate(rq->s, sdp, len, session, &why),
+	return (struct verdict){ .status = session_negotiate(rq->s, NULL, sdp, len, session, &why),
 				 .why = why };
 }
 
@@ -109,7 +110,7 @@ static void
 show(struct sip_leg *leg, struct request *rq, const struct invite_headers *h, bool has_offer)
 {
 	struct sip *s = rq->s;
-	const struct sip_invite inv = {
+	struct sip_invite inv = {
 		.account = rq->account,
 		.call_id = leg->call_id->i_id,
 		.from_tag = leg->remote->a_tag,
@@ -129,6 +130,7 @@ show(struct sip_leg *leg, struct request *rq, const struct invite_headers *h, bo
 
 	s->stats.invites++;
 	s->ops->invite(s->app, leg, &inv);
+	secret_wipe(&inv.remote, sizeof inv.remote);
 	/* Nobody took it: refused. */
 	if (!leg->owned && leg->state == LEG_PROCEEDING)
 		sip_leg_destroy(leg);
@@ -173,4 +175,5 @@ invite_received(struct request *rq)
 		accept_invite(rq, &h, &session);
 	}
 	headers_finish(&h);
+	secret_wipe(&session, sizeof session);
 }

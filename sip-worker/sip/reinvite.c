@@ -2,6 +2,7 @@
 #include <sofia-sip/sip_tag.h>
 #include <string.h>
 
+#include "common/secret.h"
 #include "sip-worker/sip/leg.h"
 
 #define RETRY_S 3
@@ -41,7 +42,7 @@ check_offer(struct sip_leg *leg, struct request *rq, struct session_result *out)
 		return (struct verdict){ .status = 400, .why = "malformed multipart body" };
 	}
 	out->has_offer = true;
-	status = session_negotiate(leg->s, sdp, len, out, &why);
+	status = session_negotiate(leg->s, leg, sdp, len, out, &why);
 	/* A call does not change its address family. */
 	if (!status && addr_family(&out->remote.rtp) != addr_family(&leg->local_sdp.media.rtp)) {
 		status = 488;
@@ -56,7 +57,8 @@ same_session(const struct media_remote *a, const struct media_remote *b)
 {
 	return a->codec == b->codec && a->payload_type == b->payload_type &&
 	       a->dtmf_payload_type == b->dtmf_payload_type && a->direction == b->direction &&
-	       a->ptime_ms == b->ptime_ms && a->rtcp_mux == b->rtcp_mux;
+	       a->ptime_ms == b->ptime_ms && a->rtcp_mux == b->rtcp_mux &&
+	       srtp_key_equal(&a->send_key, &b->send_key);
 }
 
 /* The peer's Contact may move with a target refresh (RFC 3261 12.2.2). */
@@ -78,9 +80,12 @@ refresh_target(struct sip_leg *leg, const sip_t *sip)
 static bool
 apply_offer(struct sip_leg *leg, const struct session_result *result)
 {
+	bool same = same_session(&leg->remote_sdp, &result->remote) && leg->layout &&
+		    str_eq(leg->layout->crypto_tag, result->layout.crypto_tag);
+
 	if (!session_keep_layout(leg, &result->layout))
 		return false;
-	if (!same_session(&leg->remote_sdp, &result->remote))
+	if (!same)
 		leg->local_sdp.version++;
 	leg->remote_sdp = result->remote;
 	return true;
@@ -171,6 +176,7 @@ change_received(struct sip_leg *leg, struct request *rq, bool invite)
 		reply_refuse(rq, v.status, v.why, v.retry_after_s, v.extra);
 	else
 		accept_change(leg, rq, &result, invite);
+	secret_wipe(&result, sizeof result);
 }
 
 void

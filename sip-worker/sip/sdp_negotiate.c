@@ -1,6 +1,8 @@
 /* Offer/answer (RFC 3264): which line, which codec, which address. */
 #include "sip-worker/sip/sdp.h"
 
+#include <string.h>
+
 #define PTIME_DEFAULT_MS 20
 #define PTIME_MIN_MS     10
 #define PTIME_MAX_MS     60
@@ -97,21 +99,32 @@ set_addresses(const struct sdp_media *m, struct media_remote *remote)
 		addr_set_port(&remote->rtcp, m->port < 65535 ? (uint16_t)(m->port + 1) : 0);
 }
 
-static bool
-is_plain_audio(const struct sdp_media *m)
+bool
+sdp_is_secure(const struct sdp_line *line)
 {
-	return str_eq_nocase(m->line.media, "audio") && m->port != 0 &&
-	       (str_eq_nocase(m->line.proto, "RTP/AVP") ||
-		str_eq_nocase(m->line.proto, "RTP/AVPF"));
+	return str_eq_nocase(line->proto, "RTP/SAVP") || str_eq_nocase(line->proto, "RTP/SAVPF");
+}
+
+static bool
+is_audio(const struct sdp_media *m, bool secure)
+{
+	if (!str_eq_nocase(m->line.media, "audio") || m->port == 0)
+		return false;
+	return secure ? sdp_is_secure(&m->line)
+		      : str_eq_nocase(m->line.proto, "RTP/AVP") ||
+				str_eq_nocase(m->line.proto, "RTP/AVPF");
 }
 
 /* false: this line cannot carry the call, and *why it cannot. */
 static bool
-acceptable(const struct sdp_media *m, const struct sdp_capabilities *caps,
+acceptable(const struct sdp_media *m, const struct sdp_capabilities *caps, bool secure,
 	   struct media_remote *remote, const char **why)
 {
-	*why = "no plain RTP audio offered";
-	if (!is_plain_audio(m))
+	*why = secure ? "no SRTP audio offered" : "no plain RTP audio offered";
+	if (!is_audio(m, secure))
+		return false;
+	*why = "no SRTP key that can be used";
+	if (secure && !m->crypto.key.suite)
 		return false;
 	*why = "no address in the session description";
 	if (m->address_kind == SDP_NO_ADDRESS)
@@ -129,30 +142,57 @@ acceptable(const struct sdp_media *m, const struct sdp_capabilities *caps,
 	return pick_codec(m, caps, remote);
 }
 
+static void
+take_line(const struct sdp_media *m, size_t index, const struct sdp_capabilities *caps,
+	  struct media_remote *remote, struct sdp_layout *layout)
+{
+	layout->audio = index;
+	layout->crypto_tag[0] = '\0';
+	remote->ptime_ms = pick_ptime(m);
+	remote->direction = our_direction(m);
+	set_addresses(m, remote);
+	if (caps->srtp == SRTP_OFF || !m->crypto.key.suite)
+		return;
+	remote->hear_key = m->crypto.key;
+	memcpy(layout->crypto_tag, m->crypto.tag, sizeof(layout->crypto_tag));
+}
+
+/* Among the encrypted lines, or among the others; *why stays NULL without any such line. */
+static bool
+pick_line(const struct sdp *sdp, const struct sdp_capabilities *caps, bool secure,
+	  struct media_remote *remote, struct sdp_layout *layout, const char **why)
+{
+	for (size_t i = 0; i < sdp->count; i++) {
+		const struct sdp_media *m = &sdp->media[i];
+		const char *here;
+
+		if (acceptable(m, caps, secure, remote, &here)) {
+			take_line(m, i, caps, remote, layout);
+			return true;
+		}
+		if (is_audio(m, secure))
+			*why = here;
+	}
+	return false;
+}
+
 bool
 sdp_negotiate(const struct sdp *sdp, const struct sdp_capabilities *caps,
 	      struct media_remote *remote, struct sdp_layout *layout, const char **why)
 {
-	const char *first_why = NULL;
+	const char *said = NULL;
 
 	*remote = (struct media_remote){ 0 };
 	layout->count = sdp->count;
 	for (size_t i = 0; i < sdp->count; i++)
 		layout->lines[i] = sdp->media[i].line;
-	for (size_t i = 0; i < sdp->count; i++) {
-		const struct sdp_media *m = &sdp->media[i];
-
-		if (acceptable(m, caps, remote, why)) {
-			layout->audio = i;
-			remote->ptime_ms = pick_ptime(m);
-			remote->direction = our_direction(m);
-			set_addresses(m, remote);
-			return true;
-		}
-		/* What is said of an audio line helps more than what is said of a video line. */
-		if (!first_why || is_plain_audio(m))
-			first_why = *why;
-	}
-	*why = first_why ? first_why : "no media";
+	if (caps->srtp != SRTP_OFF && pick_line(sdp, caps, true, remote, layout, &said))
+		return true;
+	if (caps->srtp != SRTP_REQUIRED && pick_line(sdp, caps, false, remote, layout, &said))
+		return true;
+	if (!said)
+		said = caps->srtp == SRTP_REQUIRED ? "no SRTP audio offered"
+						   : "no plain RTP audio offered";
+	*why = said;
 	return false;
 }

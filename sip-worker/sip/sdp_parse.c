@@ -223,6 +223,16 @@ parse_rtcp(struct sdp_media *m, struct span value)
 		m->rtcp_address_kind = SDP_NO_ADDRESS;
 }
 
+/* The peer puts first what it likes best. */
+static void
+parse_crypto(struct sdp_media *m, struct span value)
+{
+	struct sdes line;
+
+	if (!m->crypto.key.suite && sdes_read(value.at, value.len, &line))
+		m->crypto = line;
+}
+
 static bool
 parse_direction(struct span name, enum media_direction *out)
 {
@@ -273,6 +283,8 @@ parse_attribute(struct parser *p, struct span value)
 		parse_rtpmap(m, value);
 	else if (m && span_is(name, "rtcp"))
 		parse_rtcp(m, value);
+	else if (m && span_is(name, "crypto"))
+		parse_crypto(m, value);
 	else if (m && span_is(name, "rtcp-mux"))
 		m->rtcp_mux = true;
 }

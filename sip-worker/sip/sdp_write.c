@@ -2,6 +2,8 @@
 
 #include <inttypes.h>
 
+#include "common/secret.h"
+
 #define OFFERED_DTMF_TYPE 101
 
 static const char *const direction_names[] = {
@@ -38,6 +40,16 @@ write_refused(struct buf *out, const struct sdp_line *line)
 }
 
 static void
+write_key(struct buf *out, const char *tag, const struct srtp_key *key)
+{
+	struct sdes line = { .key = *key };
+
+	if (key->suite && str_copy(line.tag, sizeof line.tag, tag))
+		sdes_write(out, &line);
+	secret_wipe(&line, sizeof line);
+}
+
+static void
 write_audio_end(struct buf *out, const struct sdp_local *local)
 {
 	char host[ADDR_TEXT_SIZE];
@@ -59,10 +71,10 @@ write_dtmf(struct buf *out, int type)
 
 static void
 write_answer_audio(struct buf *out, const struct sdp_local *local,
-		   const struct media_remote *remote, const char *proto)
+		   const struct media_remote *remote, const struct sdp_layout *layout)
 {
-	buf_printf(out, "m=audio %u %s %u", addr_port(&local->media.rtp), proto,
-		   remote->payload_type);
+	buf_printf(out, "m=audio %u %s %u", addr_port(&local->media.rtp),
+		   layout->lines[layout->audio].proto, remote->payload_type);
 	if (remote->dtmf_payload_type >= 0)
 		buf_printf(out, " %d", remote->dtmf_payload_type);
 	buf_printf(out, "\r\na=rtpmap:%u %s/8000\r\n", remote->payload_type,
@@ -70,6 +82,7 @@ write_answer_audio(struct buf *out, const struct sdp_local *local,
 	if (remote->dtmf_payload_type >= 0)
 		write_dtmf(out, remote->dtmf_payload_type);
 	buf_printf(out, "a=ptime:%d\r\n", remote->ptime_ms);
+	write_key(out, layout->crypto_tag, &remote->send_key);
 	write_audio_end(out, local);
 }
 
@@ -82,7 +95,7 @@ sdp_write_answer(struct buf *out, const struct sdp_local *local, const struct me
 		const struct sdp_line *line = &layout->lines[i];
 
 		if (i == layout->audio)
-			write_answer_audio(out, local, remote, line->proto);
+			write_answer_audio(out, local, remote, layout);
 		else
 			write_refused(out, line);
 	}
@@ -90,9 +103,10 @@ sdp_write_answer(struct buf *out, const struct sdp_local *local, const struct me
 
 static void
 write_offer_audio(struct buf *out, const struct sdp_local *local,
-		  const struct sdp_capabilities *caps)
+		  const struct sdp_capabilities *caps, bool secure)
 {
-	buf_printf(out, "m=audio %u RTP/AVP", addr_port(&local->media.rtp));
+	buf_printf(out, "m=audio %u %s", addr_port(&local->media.rtp),
+		   secure ? "RTP/SAVP" : "RTP/AVP");
 	for (size_t i = 0; i < caps->codec_count; i++)
 		buf_printf(out, " %u", static_type[caps->codecs[i]]);
 	buf_printf(out, " %d\r\n", OFFERED_DTMF_TYPE);
@@ -101,6 +115,7 @@ write_offer_audio(struct buf *out, const struct sdp_local *local,
 			   codec_names[caps->codecs[i]]);
 	write_dtmf(out, OFFERED_DTMF_TYPE);
 	buf_add_str(out, "a=ptime:20\r\n");
+	write_key(out, SDP_OFFER_TAG, &local->offer_key);
 	write_audio_end(out, local);
 }
 
@@ -108,14 +123,18 @@ void
 sdp_write_offer(struct buf *out, const struct sdp_local *local, const struct sdp_capabilities *caps,
 		const struct sdp_layout *layout)
 {
+	bool secure = local->offer_key.suite && caps->srtp == SRTP_REQUIRED;
+
 	write_session(out, local);
 	if (!layout || layout->count == 0) {
-		write_offer_audio(out, local, caps);
+		write_offer_audio(out, local, caps, secure);
 		return;
 	}
 	for (size_t i = 0; i < layout->count; i++) {
 		if (i == layout->audio)
-			write_offer_audio(out, local, caps);
+			write_offer_audio(out, local, caps,
+					  secure || (local->offer_key.suite &&
+						     sdp_is_secure(&layout->lines[i])));
 		else
 			write_refused(out, &layout->lines[i]);
 	}

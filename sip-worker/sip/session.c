@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/secret.h"
 #include "sip-worker/sip/leg.h"
 
 enum body_kind
@@ -42,20 +43,55 @@ capabilities(const struct sip *s, struct sdp_capabilities *caps)
 		.codec_count = s->cfg->media.codec_count,
 		.ipv4 = has_family(&s->cfg->media.address, AF_INET),
 		.ipv6 = has_family(&s->cfg->media.address, AF_INET6),
+		.srtp = s->cfg->media.srtp,
 	};
 }
 
-int
-session_negotiate(const struct sip *s, const char *text, size_t len, struct session_result *out,
-		  const char **why)
+static int
+negotiate(const struct sdp_capabilities *caps, const char *text, size_t len,
+	  struct session_result *out, const char **why)
 {
-	struct sdp_capabilities caps;
 	struct sdp sdp;
+	int status = 0;
 
 	if (!sdp_parse(text, len, &sdp, why))
-		return 400;
+		status = 400;
+	else if (!sdp_negotiate(&sdp, caps, &out->remote, &out->layout, why))
+		status = 488;
+	secret_wipe(&sdp, sizeof sdp);
+	return status;
+}
+
+/* Ours lasts as long as the peer's: with a new key a new end may have come, which has not counted
+ * our packets. */
+static void
+choose_key(const struct sip_leg *leg, struct media_remote *remote)
+{
+	if (!remote->hear_key.suite)
+		return;
+	if (leg && srtp_key_equal(&leg->remote_sdp.hear_key, &remote->hear_key))
+		remote->send_key = leg->remote_sdp.send_key;
+	else
+		sdes_make_key(&remote->send_key, remote->hear_key.suite);
+}
+
+int
+session_negotiate(const struct sip *s, const struct sip_leg *leg, const char *text, size_t len,
+		  struct session_result *out, const char **why)
+{
+	struct sdp_capabilities caps;
+	int status;
+
 	capabilities(s, &caps);
-	return sdp_negotiate(&sdp, &caps, &out->remote, &out->layout, why) ? 0 : 488;
+	status = negotiate(&caps, text, len, out, why);
+	if (status)
+		return status;
+	if (leg && leg->remote_sdp.hear_key.suite && !out->remote.hear_key.suite) {
+		*why = "an encrypted call stays encrypted";
+		return 488;
+	}
+	choose_key(leg, &out->remote);
+	return 0;
 }
 
 static sip_payload_t *
@@ -80,6 +116,18 @@ describe_answer(struct sip_leg *leg, su_home_t *home)
 	return take_payload(&b, home);
 }
 
+/* The key of an offer of ours: the one in use; in the first offer what the policy says, so that
+ * a call begun in clear stays so. */
+static void
+offer_key(struct sip_leg *leg, enum srtp_policy policy)
+{
+	struct srtp_key *key = &leg->local_sdp.offer_key;
+
+	*key = leg->remote_sdp.send_key;
+	if (!key->suite && !leg->layout && policy != SRTP_OFF)
+		sdes_make_key(key, SRTP_SUITE_80);
+}
+
 static sip_payload_t *
 describe_offer(struct sip_leg *leg, su_home_t *home)
 {
@@ -88,6 +136,7 @@ describe_offer(struct sip_leg *leg, su_home_t *home)
 
 	buf_init(&b, SDP_TEXT_MAX);
 	capabilities(leg->s, &caps);
+	offer_key(leg, caps.srtp);
 	/* Our own wish: who was held may come back this way. */
 	leg->local_sdp.direction = MEDIA_SENDRECV;
 	leg->local_sdp.rtcp_mux = false;
@@ -104,21 +153,56 @@ session_describe(struct sip_leg *leg, su_home_t *home)
 	return describe_offer(leg, home);
 }
 
+/* The answer may take the key that was offered, or leave it where it was offered as a choice. */
+static bool
+answer_key(struct sip_leg *leg, struct session_result *result)
+{
+	const struct srtp_key *offered = &leg->local_sdp.offer_key;
+	struct media_remote *r = &result->remote;
+
+	if (!r->hear_key.suite)
+		return !leg->remote_sdp.send_key.suite;
+	if (r->hear_key.suite != offered->suite ||
+	    !str_eq(result->layout.crypto_tag, SDP_OFFER_TAG))
+		return false;
+	r->send_key = *offered;
+	return true;
+}
+
+static bool
+take_answer(struct sip_leg *leg, const char *sdp, size_t len, const char **why)
+{
+	struct session_result result;
+	struct sdp_capabilities caps;
+	bool ok = false;
+
+	capabilities(leg->s, &caps);
+	if (!leg->local_sdp.offer_key.suite)
+		caps.srtp = SRTP_OFF;
+	if (negotiate(&caps, sdp, len, &result, why) == 0) {
+		*why = "the answer does not take the SRTP key offered";
+		ok = answer_key(leg, &result) && session_keep_layout(leg, &result.layout);
+	}
+	if (ok) {
+		leg->remote_sdp = result.remote;
+		leg->local_sdp.direction = result.remote.direction;
+	}
+	secret_wipe(&result, sizeof result);
+	return ok;
+}
+
 bool
 session_ack(struct sip_leg *leg, const sip_t *ack, const char **why)
 {
-	struct session_result result;
 	const char *sdp;
 	size_t len;
+	bool ok;
 
 	leg->offer_pending = leg->offer_wanted = false;
 	*why = "no answer in the ACK";
-	if (session_body(ack, &sdp, &len) != BODY_SDP ||
-	    session_negotiate(leg->s, sdp, len, &result, why) != 0)
-		return false;
-	leg->remote_sdp = result.remote;
-	leg->local_sdp.direction = result.remote.direction;
-	return session_keep_layout(leg, &result.layout);
+	ok = session_body(ack, &sdp, &len) == BODY_SDP && take_answer(leg, sdp, len, why);
+	secret_wipe(&leg->local_sdp.offer_key, sizeof leg->local_sdp.offer_key);
+	return ok;
 }
 
 bool
