@@ -13,7 +13,7 @@ VERSION := 0.1.0
 
 PKG_COMMON := jansson libsodium yaml-0.1
 PKG_API    := libmicrohttpd gnutls sqlite3
-PKG_WORKER := sofia-sip-ua libcares spandsp speexdsp nettle
+PKG_WORKER := sofia-sip-ua openssl libcares spandsp speexdsp nettle
 FLITE      := -lflite_cmu_us_slt -lflite_cmu_us_rms -lflite_cmu_us_awb -lflite_cmu_us_kal \
               -lflite_usenglish -lflite_cmulex -lflite
 

@@ -25,11 +25,13 @@ reload(struct signals *s)
 	struct fault f = { 0 };
 	struct config *cfg = config_load(s->cli->config_file, &f);
 
-	if (cfg)
+	if (cfg && sip_check_config(cfg, &f)) {
 		worker_set_config(s->worker, cfg);
-	else
+	} else {
+		config_destroy(cfg);
 		log_err("worker", "reload_failed", "where=%s what=%s", log_quote(f.where),
 			log_quote(f.what));
+	}
 }
 
 static void

@@ -32,7 +32,7 @@ struct listener {
 	enum sip_transport transport;
 	struct addr addr; /* bound */
 	char ident[8];    /* its name for the library */
-	sip_contact_t *contact;
+	sip_contact_t *contact, *secure_contact; /* secure: where the peer speaks of sips: */
 };
 
 struct sip {

@@ -25,6 +25,18 @@ listener_of(const struct request *rq)
 	return s->listener_count ? &s->listeners[0] : NULL;
 }
 
+/* RFC 3261 12.1.1 */
+static sip_contact_t *
+own_contact(const struct listener *l, const sip_t *sip)
+{
+	bool secure = sip->sip_request->rq_url->url_type == url_sips ||
+		      (sip->sip_record_route
+			       ? sip->sip_record_route->r_url->url_type == url_sips
+			       : sip->sip_contact->m_url->url_type == url_sips);
+
+	return secure && l->transport == SIP_TLS ? l->secure_contact : l->contact;
+}
+
 static bool
 copy_dialog(struct sip_leg *leg, const struct request *rq)
 {
@@ -38,7 +50,7 @@ copy_dialog(struct sip_leg *leg, const struct request *rq)
 	leg->remote = sip_to_dup(leg->home, (sip_to_t *)sip->sip_from);
 	leg->call_id = sip_call_id_dup(leg->home, sip->sip_call_id);
 	leg->target = sip_contact_dup(leg->home, sip->sip_contact);
-	leg->contact = l->contact;
+	leg->contact = own_contact(l, sip);
 	if (sip->sip_record_route) {
 		leg->route = sip_route_fixdup(leg->home, sip->sip_record_route);
 		if (!leg->route)

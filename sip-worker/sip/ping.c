@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/id.h"
+#include "sip-worker/sip/tls.h"
 
 #define PING_MS   2000
 #define RESEND_MS 500
@@ -29,7 +30,8 @@ open_socket(const struct addr *to, bool stream, struct addr *own)
 }
 
 static bool
-write_request(char *out, size_t size, const struct addr *to, const struct addr *own, bool stream)
+write_request(char *out, size_t size, const struct addr *to, const struct addr *own,
+	      const char *transport)
 {
 	char to_text[ADDR_TEXT_SIZE], own_text[ADDR_TEXT_SIZE], token[ID_TOKEN_SIZE];
 
@@ -45,8 +47,7 @@ write_request(char *out, size_t size, const struct addr *to, const struct addr *
 			 "Call-ID: %s\r\n"
 			 "CSeq: 1 OPTIONS\r\n"
 			 "Content-Length: 0\r\n\r\n",
-			 to_text, stream ? "TCP" : "UDP", own_text, token, own_text, token, to_text,
-			 token);
+			 to_text, transport, own_text, token, own_text, token, to_text, token);
 }
 
 /* 1: a 200 came, 0: another final answer, -1: nothing yet. */
@@ -102,24 +103,54 @@ loopback_if_any(struct addr *a)
 		addr_set_port(a, port);
 }
 
+/* What needs no handshake comes first. */
+static const struct sip_listen *
+listener_to_ask(const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->sip.listen_count; i++)
+		if (cfg->sip.listen[i].transport != SIP_TLS)
+			return &cfg->sip.listen[i];
+	return cfg->sip.listen_count ? &cfg->sip.listen[0] : NULL;
+}
+
+static int
+ask_tls(const struct config *cfg, int fd, const char *request)
+{
+	const struct timeval wait = { .tv_sec = PING_MS / 1000 };
+	char answer[2048];
+
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) != 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) != 0 ||
+	    !tls_ask(cfg, fd, request, answer, sizeof answer))
+		return 1;
+	return str_starts(answer, "SIP/2.0 200 ") ? 0 : 1;
+}
+
 int
 sip_ping(const struct config *cfg)
 {
+	static const char *const names[] = {
+		[SIP_UDP] = "UDP",
+		[SIP_TCP] = "TCP",
+		[SIP_TLS] = "TLS",
+	};
+	const struct sip_listen *l = listener_to_ask(cfg);
 	struct addr to, own;
 	char request[1024];
 	bool stream;
 	int fd, result = 1;
 
-	if (cfg->sip.listen_count == 0)
+	if (!l)
 		return 1;
-	to = cfg->sip.listen[0].addr;
-	stream = cfg->sip.listen[0].transport != SIP_UDP;
+	to = l->addr;
+	stream = l->transport != SIP_UDP;
 	loopback_if_any(&to);
 	fd = open_socket(&to, stream, &own);
 	if (fd < 0)
 		return 1;
-	if (write_request(request, sizeof request, &to, &own, stream))
-		result = ask(fd, request, stream);
+	if (write_request(request, sizeof request, &to, &own, names[l->transport]))
+		result = l->transport == SIP_TLS ? ask_tls(cfg, fd, request)
+						 : ask(fd, request, stream);
 	close(fd);
 	return result;
 }

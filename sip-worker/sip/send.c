@@ -7,9 +7,10 @@
 #include <string.h>
 
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/tls.h"
 
 /* Never a name, never an address that the account has nothing to do with: then the call's source,
- * which as the last hop knows the way. */
+ * which as the last hop knows the way.  By TLS the name goes along: it is to be in the certificate. */
 static const char *
 next_hop(const struct sip_leg *leg, su_home_t *home)
 {
@@ -17,7 +18,7 @@ next_hop(const struct sip_leg *leg, su_home_t *home)
 	const char *port = url->url_port;
 	struct addr a;
 	char text[ADDR_TEXT_SIZE];
-	int64_t number = 5060;
+	int64_t number = leg->transport == SIP_TLS ? 5061 : 5060;
 
 	if (!url->url_host || !addr_parse(url->url_host, 0, &a) ||
 	    (!addr_equal_host(&a, &leg->source) &&
@@ -26,6 +27,9 @@ next_hop(const struct sip_leg *leg, su_home_t *home)
 		a = leg->source;
 	else
 		addr_set_port(&a, (uint16_t)number);
+	if (leg->transport == SIP_TLS && url->url_host)
+		return su_sprintf(home, "sip:%s:%u;transport=tls;maddr=%s", url->url_host,
+				  addr_port(&a), addr_host(&a, text));
 	return su_sprintf(home, "sip:%s;transport=%s", addr_text(&a, text),
 			  leg->transport == SIP_UDP   ? "udp"
 			  : leg->transport == SIP_TCP ? "tcp"
@@ -82,14 +86,18 @@ leg_request(struct sip_leg *leg, sip_method_t method, const char *name)
 nta_outgoing_t *
 leg_send(struct sip_leg *leg, msg_t *msg, nta_response_f *callback)
 {
+	const url_t *url = leg->route ? leg->route->r_url : leg->target->m_url;
 	const char *hop = next_hop(leg, msg_home(msg));
-	nta_outgoing_t *orq = hop ? nta_outgoing_mcreate(
-					    leg->s->agent, callback, leg, URL_STRING_MAKE(hop), msg,
-					    TAG_IF(leg->tport && !tport_is_shutdown(leg->tport),
-						   NTATAG_TPORT(leg->tport)),
-					    TAG_END())
-				  : NULL;
+	nta_outgoing_t *orq = NULL;
 
+	if (hop) {
+		tls_dialling(url->url_host);
+		orq = nta_outgoing_mcreate(leg->s->agent, callback, leg, URL_STRING_MAKE(hop), msg,
+					   TAG_IF(leg->tport && !tport_is_shutdown(leg->tport),
+						  NTATAG_TPORT(leg->tport)),
+					   TAG_END());
+		tls_dialled();
+	}
 	if (!orq)
 		msg_destroy(msg);
 	return orq;

@@ -94,9 +94,11 @@ void sip_destroy(struct sip *s);
 /* Runs the signalling loop (su_root and l) until sip_stop(). */
 void sip_run(struct sip *s);
 void sip_stop(struct sip *s);
-/* Accounts; listeners stay.  Calls keep the account they came in by: the old config must live
- * until they are gone. */
+/* Accounts and certificates; listeners stay.  Calls keep the account they came in by: the old config
+ * must live until they are gone.  Ask sip_check_config() before. */
 void sip_set_config(struct sip *s, const struct config *cfg);
+/* Are the certificates of a new configuration usable?  false: f says which is not, and why. */
+MUST_USE bool sip_check_config(const struct config *cfg, struct fault *f);
 /* OPTIONS answers 503 while draining. */
 void sip_set_draining(struct sip *s, bool draining);
 void sip_stats(const struct sip *s, struct sip_stats *out);
@@ -115,7 +117,7 @@ void sip_leg_bye(struct sip_leg *leg, const char *reason);
 void sip_leg_bye_header(struct sip_leg *leg, const char *name, const char *value);
 void sip_leg_destroy(struct sip_leg *leg);
 
-/* --ping: OPTIONS to the first listener, 0: it answered 200 within 2 s. No stack needed. */
+/* --ping: OPTIONS to the first listener that is not tls, or by TLS, 0: it answered 200 within 2 s. No stack needed. */
 int sip_ping(const struct config *cfg);
 
 #endif

@@ -12,13 +12,15 @@
 #include <string.h>
 
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/tls.h"
 
 #define TURN_MAX_MS      1000 /* a turn waits at most so long: sip_stop() from a stray context */
 #define UDP_BUFFER       4194304
 #define TCP_IDLE_MS      1800000
 #define TCP_HALF_READ_MS 15000
 #define MAX_FORWARDS     70
-#define LIBRARY_LOG_RATE 5 /* lines a second of the library's own log */
+#define NO_FOLDER        "/nonexistent" /* the library's certificates: tls.c has them */
+#define LIBRARY_LOG_RATE 5              /* lines a second of the library's own log */
 
 static const char *const transport_names[] = {
 	[SIP_UDP] = "udp",
@@ -80,7 +82,8 @@ create_headers(struct sip *s)
 	s->home = su_home_new(sizeof *s->home);
 	if (!s->home)
 		return false;
-	s->allow = sip_allow_make(s->home, "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY");
+	s->allow = sip_allow_make(s->home,
+				  "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY");
 	s->accept = sip_accept_make(s->home, "application/sdp");
 	s->supported = sip_supported_make(s->home, "timer");
 	s->server = sip_server_make(s->home, "Handback");
@@ -116,37 +119,40 @@ bind_listener(struct sip *s, const struct sip_listen *cfg, struct fault *f)
 	const struct addr *public = advertised(s->cfg, &cfg->addr);
 	char text[ADDR_TEXT_SIZE], host[ADDR_TEXT_SIZE], bound[ADDR_TEXT_SIZE], url[256];
 	const char *transport = transport_names[cfg->transport];
-	bool fits;
+	bool fits, failed;
 
 	addr_text(&cfg->addr, text);
 	if (s->listener_count == SIP_LISTEN_MAX) {
 		fault_set(f, "sip.listen", "more than %d listeners", SIP_LISTEN_MAX);
 		return false;
 	}
-	if (cfg->transport == SIP_TLS) {
-		fault_set(f, "sip.listen", "tls:%s: this build has no TLS", text);
-		return false;
-	}
 	host_text(public, host);
 	host_text(&cfg->addr, bound);
-	fits = str_print(url, sizeof url, "sip:%s:%u;transport=%s%s%s", host, addr_port(&cfg->addr),
+	fits = str_print(url, sizeof url, "%s:%s:%u;transport=%s%s%s",
+			 cfg->transport == SIP_TLS ? "sips" : "sip", host, addr_port(&cfg->addr),
 			 transport,
 			 public == &cfg->addr ? "" : ";maddr=", public == &cfg->addr ? "" : bound);
 	assert(fits);
 	(void)fits;
 	*l = (struct listener){ .transport = cfg->transport, .addr = cfg->addr };
 	str_print(l->ident, sizeof l->ident, "l%zu", s->listener_count);
-	if (nta_agent_add_tport(s->agent, URL_STRING_MAKE(url), TPTAG_IDENT(l->ident),
-				TPTAG_SERVER(1), TPTAG_STUN_SERVER(0), TPTAG_UDP_RMEM(UDP_BUFFER),
-				TPTAG_UDP_WMEM(UDP_BUFFER), TPTAG_IDLE(TCP_IDLE_MS),
-				TPTAG_TIMEOUT(TCP_HALF_READ_MS), TPTAG_PONG2PING(1),
-				TAG_END()) < 0) {
+	tls_adopt(cfg->transport == SIP_TLS);
+	failed = nta_agent_add_tport(s->agent, URL_STRING_MAKE(url), TPTAG_IDENT(l->ident),
+				     TPTAG_SERVER(1), TPTAG_STUN_SERVER(0),
+				     TPTAG_UDP_RMEM(UDP_BUFFER), TPTAG_UDP_WMEM(UDP_BUFFER),
+				     TPTAG_IDLE(TCP_IDLE_MS), TPTAG_TIMEOUT(TCP_HALF_READ_MS),
+				     TPTAG_PONG2PING(1), TPTAG_CERTIFICATE(NO_FOLDER), TAG_END());
+	tls_adopt(false);
+	if (failed) {
 		fault_set(f, "sip.listen", "%s:%s: %s", transport, text, strerror(errno));
 		return false;
 	}
-	l->contact = sip_contact_format(s->home, "<sip:%s:%u%s>", host, addr_port(&cfg->addr),
-					cfg->transport == SIP_TCP ? ";transport=tcp" : "");
-	if (!l->contact) {
+	l->contact = sip_contact_format(s->home, "<sip:%s:%u%s%s>", host, addr_port(&cfg->addr),
+					cfg->transport == SIP_UDP ? "" : ";transport=",
+					cfg->transport == SIP_UDP ? "" : transport);
+	l->secure_contact = sip_contact_format(s->home, "<sips:%s:%u>", host,
+					       addr_port(&cfg->addr));
+	if (!l->contact || !l->secure_contact) {
 		fault_set(f, "sip", "out of memory");
 		return false;
 	}
@@ -239,7 +245,7 @@ sip_create(struct loop *l, const struct config *cfg, const struct sip_ops *ops, 
 		return NULL;
 	}
 	admission_config(s);
-	if (!create_root(s, f) || !create_agent(s, f) || !guard_create(s, f)) {
+	if (!tls_load(cfg, f) || !create_root(s, f) || !create_agent(s, f) || !guard_create(s, f)) {
 		sip_destroy(s);
 		return NULL;
 	}
@@ -256,6 +262,7 @@ sip_destroy(struct sip *s)
 	list_each(it, &s->legs) leg_bury(container_of(it, struct sip_leg, node));
 	leg_reap(s);
 	nta_agent_destroy(s->agent);
+	tls_unload();
 	if (s->wait_index >= 0)
 		su_root_deregister(s->root, s->wait_index);
 	if (s->root)
@@ -287,8 +294,19 @@ sip_stop(struct sip *s)
 void
 sip_set_config(struct sip *s, const struct config *cfg)
 {
+	struct fault f = { 0 };
+
+	if (!tls_load(cfg, &f))
+		log_err("sip", "certificates-kept", "where=%s what=%s", log_quote(f.where),
+			log_quote(f.what));
 	s->cfg = cfg;
 	admission_config(s);
+}
+
+bool
+sip_check_config(const struct config *cfg, struct fault *f)
+{
+	return tls_check(cfg, f);
 }
 
 void
