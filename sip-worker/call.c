@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/id.h"
 #include "common/log.h"
+#include "common/secret.h"
 #include "common/str.h"
 #include "sip-worker/worker.h"
 
@@ -112,6 +113,19 @@ report_invite(struct call *c, const struct sip_invite *inv)
 				      "task", inv->task));
 }
 
+/* An edge proxy of our own may well stand in between, so it is told and not refused. */
+static void
+note_keys(struct call *c, const struct media_remote *remote)
+{
+	if (c->tls || c->keys_noted || !remote->hear_key.suite)
+		return;
+	c->keys_noted = true;
+	call_report(c, CALL_EVENT_NOTE,
+		    json_pack("{s:s}", "text",
+			      "SRTP keys came over signalling without TLS: whoever reads it hears "
+			      "the call"));
+}
+
 struct call *
 call_create(struct worker *w, struct sip_leg *leg, const struct sip_invite *inv)
 {
@@ -140,13 +154,16 @@ call_create(struct worker *w, struct sip_leg *leg, const struct sip_invite *inv)
 	if (!c->sip_info || !fill_ask(c, inv) || !worker_adopt(w, c)) {
 		msg_finish_body(MSG_CLAIM, &c->ask);
 		json_decref(c->sip_info);
+		secret_wipe(c, sizeof(*c));
 		free(c);
 		return NULL;
 	}
 	c->media_params.owner = c->handle;
 	c->gen->calls++;
 	worker_count_account(w, c->account, +1);
+	c->tls = str_eq(inv->transport, "tls");
 	report_invite(c, inv);
+	note_keys(c, &inv->remote);
 	return c;
 }
 
@@ -161,6 +178,7 @@ call_free(struct call *c)
 	worker_count_account(c->worker, c->account, -1);
 	c->gen->calls--;
 	c->gen->idle_since_ms = clock_mono_ms();
+	secret_wipe(&c->media_params.remote, sizeof(c->media_params.remote));
 	free(c);
 }
 
@@ -358,6 +376,12 @@ media_change(const struct call *c, bool held)
 	return held ? "hold" : "resume";
 }
 
+const char *
+call_suite(const struct media_remote *remote)
+{
+	return remote->hear_key.suite ? srtp_suite_names[remote->hear_key.suite] : NULL;
+}
+
 void
 call_media_changed(struct call *c, const struct media_remote *remote)
 {
@@ -365,8 +389,10 @@ call_media_changed(struct call *c, const struct media_remote *remote)
 	char text[ADDR_TEXT_SIZE];
 
 	call_report(c, CALL_EVENT_MEDIA,
-		    json_pack("{s:s, s:s, s:s}", "state", media_change(c, held), "remote",
-			      addr_text(&remote->rtp, text), "codec", codec_names[remote->codec]));
+		    json_pack("{s:s, s:s, s:s, s:s*}", "state", media_change(c, held), "remote",
+			      addr_text(&remote->rtp, text), "codec", codec_names[remote->codec],
+			      "srtp", call_suite(remote)));
+	note_keys(c, remote);
 	c->media_params.remote = *remote;
 	if (c->media)
 		media_update(c->worker->media, c->media, remote);

@@ -84,6 +84,8 @@ struct call {
 
 	struct sip_leg *leg; /* NULL: none any more */
 	bool has_offer, held;
+	bool tls;                       /* the way the INVITE came */
+	bool keys_noted;                /* keys that anybody on the way may have read */
 	struct media_open media_params; /* remote, latching */
 	struct media_local local;
 	media_id media; /* 0: none */
@@ -117,6 +119,8 @@ void call_free(struct call *c);
 void call_feed(struct call *c, enum call_ev ev, const void *arg);
 /* A digit from media or SIP; the same press through another source is ignored. */
 void call_digit(struct call *c, char digit, int duration_ms, const char *source);
+/* NULL where it is in clear. */
+const char *call_suite(const struct media_remote *remote);
 /* A re-INVITE was answered, or a delayed offer's ACK came. */
 void call_media_changed(struct call *c, const struct media_remote *remote);
 /* Sends the claim; REFUSED is posted when it cannot be. */

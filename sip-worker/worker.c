@@ -68,6 +68,11 @@ ended_info(const struct call *c)
 					      (json_int_t)c->stats.remote_lost, "remote_jitter_us",
 					      (json_int_t)c->stats.remote_jitter_us,
 					      "round_trip_us", (int)c->stats.round_trip_us));
+	if (info && c->has_stats && c->stats.srtp)
+		json_object_set_new(info, "srtp",
+				    json_pack("{s:I, s:I}", "bad_tag",
+					      (json_int_t)c->stats.srtp_bad_tag, "replayed",
+					      (json_int_t)c->stats.srtp_replayed));
 	return info;
 }
 
