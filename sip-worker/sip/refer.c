@@ -1,11 +1,11 @@
 /* REFER within the dialog, and what NOTIFY tells of it. */
 #include "sip-worker/sip/refer.h"
 
+#include <sofia-sip/sip_extra.h>
 #include <sofia-sip/sip_tag.h>
 #include <sofia-sip/sip_util.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "sip-worker/sip/challenge.h"
 #include "sip-worker/sip/leg.h"
@@ -154,10 +154,9 @@ refer_close(struct sip_leg *leg)
 static bool
 without_subscription(const sip_t *sip)
 {
-	for (const sip_unknown_t *u = sip->sip_unknown; u; u = u->un_next)
-		if (u->un_name && u->un_value && strcasecmp(u->un_name, "Refer-Sub") == 0)
-			return strncasecmp(u->un_value, "false", 5) == 0;
-	return false;
+	const sip_refer_sub_t *sub = sip_refer_sub(sip);
+
+	return sub && str_eq_nocase(sub->rs_value, "false");
 }
 
 /* Credentials are for the peer of this dialog alone, and it may ask once. */

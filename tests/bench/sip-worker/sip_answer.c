@@ -1,9 +1,13 @@
 /* sip_answer - the SIP stack alone: answers every call it is offered, through sip.h only.
  *
- *   sip_answer [-r] [-n] [-w MS] [-b MS] [-u USER:PASSWORD] [-a CIDR] URL...
+ *   sip_answer [-rnqxDA] [-w MS] [-b MS] [-u USER:PASSWORD] [-a CIDR] [-R REFER-TO] … URL...
  *
  * -r rings first; -w answers after MS; -b hangs up MS after the ACK; -n never answers; -u wants
  * digest; -a addresses to accept (default 127.0.0.0/8, with -u none; "-" for none); -d drains.
+ * -R sends a REFER with this Refer-To after the ACK, -B with this Referred-By; -l REALM:USER:PASSWORD
+ * answers its challenges.  After its last word the call is hung up (with -b as that says), -A sends
+ * it again after a failure.  -D lets the leg go where it would be hung up; -s and -m are
+ * session_expires and min_se in seconds.
  * URL is udp:HOST:PORT or tcp:HOST:PORT.  Events go to standard output, one a line; it ends on
  * SIGTERM with the stack's counters. */
 #include <signal.h>
@@ -16,11 +20,13 @@
 #include "common/id.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "sip-worker/sip/refer.h"
 #include "sip-worker/sip/sip.h"
 
 struct options {
-	bool ring, never, quiet;
+	bool ring, never, quiet, destroy, again;
 	int wait_ms, bye_ms;
+	const char *refer_to, *referred_by; /* refer_to NULL: no REFER */
 };
 
 struct program {
@@ -93,11 +99,23 @@ answer_due(struct loop_timer *t)
 	answer(container_of(t, struct call, timer));
 }
 
+static void finish(struct call *c);
+
+static void
+leave(struct call *c)
+{
+	if (c->p->o.destroy) {
+		say("let go", "-", 0);
+		finish(c);
+	} else {
+		sip_leg_bye(c->leg, "Q.850;cause=16;text=\"Normal call clearing\"");
+	}
+}
+
 static void
 bye_due(struct loop_timer *t)
 {
-	sip_leg_bye(container_of(t, struct call, timer)->leg,
-		    "Q.850;cause=16;text=\"Normal call clearing\"");
+	leave(container_of(t, struct call, timer));
 }
 
 static void
@@ -153,6 +171,25 @@ confirmed(void *owner, const struct media_remote *remote)
 	say_remote("confirmed", remote);
 	if (c->p->o.bye_ms >= 0 && !loop_timer_set(c->p->loop, &c->timer, c->p->o.bye_ms, bye_due))
 		sip_leg_bye(c->leg, "SIP;cause=500");
+	if (c->p->o.refer_to)
+		sip_leg_refer(c->leg, c->p->o.refer_to, c->p->o.referred_by);
+}
+
+static void
+refer(void *owner, const struct sip_refer *r)
+{
+	struct call *c = owner;
+	char line[320];
+
+	str_print(line, sizeof line, "%s,%d,%s", sip_refer_state_names[r->state], r->status,
+		  r->reason);
+	say("refer", line, 0);
+	if (r->state == SIP_REFER_FAILED && c->p->o.again) {
+		c->p->o.again = false;
+		sip_leg_refer(c->leg, c->p->o.refer_to, c->p->o.referred_by);
+	} else if (r->state >= SIP_REFER_ANSWERED && c->p->o.bye_ms < 0) {
+		leave(c);
+	}
 }
 
 static void
@@ -203,6 +240,7 @@ static const struct sip_ops ops = {
 	.digit = digit,
 	.ended = ended,
 	.hung_up = hung_up,
+	.refer = refer,
 };
 
 static void
@@ -304,33 +342,96 @@ read_network(const char *text)
 	return n < ARRAY_LEN(networks) && cidr_parse(text, &networks[n]);
 }
 
+/* REALM:USER:PASSWORD */
+static bool
+read_login(char *text)
+{
+	char *user_at = strchr(text, ':'), *password = user_at ? strchr(user_at + 1, ':') : NULL;
+
+	if (!password)
+		return false;
+	*user_at = *password = '\0';
+	account.returns.auth_realm = text;
+	account.returns.auth_username = user_at + 1;
+	return secret_set(&account.returns.auth_password, password + 1, strlen(password + 1));
+}
+
+static bool
+read_flag(int opt)
+{
+	struct options *o = &program.o;
+
+	switch (opt) {
+	case 'r':
+		o->ring = true;
+		return true;
+	case 'n':
+		o->never = true;
+		return true;
+	case 'q':
+		o->quiet = true;
+		return true;
+	case 'x':
+		config.sip.unknown_drop = false;
+		return true;
+	case 'D':
+		o->destroy = true;
+		return true;
+	case 'A':
+		o->again = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+static bool
+read_argument(int opt, char *text)
+{
+	struct options *o = &program.o;
+
+	switch (opt) {
+	case 'w':
+		o->wait_ms = (int)strtol(text, NULL, 10);
+		return true;
+	case 'b':
+		o->bye_ms = (int)strtol(text, NULL, 10);
+		return true;
+	case 'c':
+		config.sip.challenge = (int)strtol(text, NULL, 10);
+		return true;
+	case 's':
+		config.sip.session_expires_s = strtol(text, NULL, 10);
+		return true;
+	case 'm':
+		config.sip.min_se_s = strtol(text, NULL, 10);
+		return true;
+	case 'R':
+		o->refer_to = text;
+		return true;
+	case 'B':
+		o->referred_by = text;
+		return true;
+	case 'u':
+		return read_user(text);
+	case 'a':
+		return read_network(text);
+	case 'l':
+		return read_login(text);
+	default:
+		return false;
+	}
+}
+
 static bool
 read_options(int argc, char **argv)
 {
 	bool networks_given = false, ok = true;
 	int opt;
 
-	while (ok && (opt = getopt(argc, argv, "rnqxw:b:u:a:c:")) != -1) {
-		if (opt == 'r')
-			program.o.ring = true;
-		else if (opt == 'n')
-			program.o.never = true;
-		else if (opt == 'q')
-			program.o.quiet = true;
-		else if (opt == 'x')
-			config.sip.unknown_drop = false;
-		else if (opt == 'w')
-			program.o.wait_ms = (int)strtol(optarg, NULL, 10);
-		else if (opt == 'b')
-			program.o.bye_ms = (int)strtol(optarg, NULL, 10);
-		else if (opt == 'c')
-			config.sip.challenge = (int)strtol(optarg, NULL, 10);
-		else if (opt == 'u')
-			ok = read_user(optarg);
-		else if (opt == 'a')
-			ok = networks_given = read_network(optarg);
-		else
-			ok = false;
+	while (ok && (opt = getopt(argc, argv, "rnqxDAw:b:u:a:c:R:B:l:s:m:")) != -1) {
+		ok = optarg ? read_argument(opt, optarg) : read_flag(opt);
+		networks_given |= opt == 'a';
 	}
 	if (ok && !networks_given && !account.sip.user_count)
 		ok = read_network("127.0.0.0/8") && read_network("::1");
@@ -351,8 +452,7 @@ main(int argc, char **argv)
 	if (!read_options(argc, argv) || !id_init() ||
 	    !addr_parse("127.0.0.1", 0, &media_addresses[0]) ||
 	    !addr_parse("::1", 0, &media_addresses[1])) {
-		fprintf(stderr, "usage: sip_answer [-rnqx] [-w MS] [-b MS] [-u USER:PASS] [-a "
-				"CIDR] URL...\n");
+		fprintf(stderr, "usage: sip_answer [OPTION]... URL...   (see the source)\n");
 		return 2;
 	}
 	log_init("sip_answer");
@@ -374,5 +474,6 @@ main(int argc, char **argv)
 	loop_unwatch(p->loop, &p->signals);
 	loop_destroy(p->loop);
 	secret_finish(&user.password);
+	secret_finish(&account.returns.auth_password);
 	return 0;
 }
