@@ -1,0 +1,427 @@
+/* Bridged sessions by media.h: audio, as it came and under our own numbers. */
+#include "tests/unit/sip-worker/bridge_kit.h"
+
+#include "sip-worker/media/dsp.h"
+
+static void
+test_handles(void **state)
+{
+	struct bench *b = *state;
+	struct media_open o = { .family = AF_INET };
+	struct media_local local;
+	media_id a, beside, other;
+
+	media_set_ports(b->m, 44000, 44199);
+	o.remote.ptime_ms = 20;
+	assert_int_equal(media_open(b->m, &o, &local, &a), ERR_OK);
+	o.beside = a;
+	for (int i = 0; i < 40; i++) { /* more than a slab has for one thread */
+		assert_int_equal(media_open(b->m, &o, &local, &beside), ERR_OK);
+		assert_int_equal(media_bridge(b->m, a, beside), ERR_OK);
+	}
+	o.beside = 0;
+	assert_int_equal(media_open(b->m, &o, &local, &other), ERR_OK);
+	assert_int_equal(media_bridge(b->m, a, other), ERR_UNSUPPORTED);
+	assert_int_equal(media_bridge(b->m, a, a), ERR_INVALID);
+	media_close(b->m, beside);
+	assert_non_null(wait_notes(b, 'c', 1, 5000));
+	assert_int_equal(media_bridge(b->m, a, beside), ERR_NOT_FOUND);
+	assert_int_equal(media_bridge(b->m, beside, a), ERR_NOT_FOUND);
+	assert_int_equal(media_bridge(b->m, a, 0), ERR_NOT_FOUND);
+	assert_int_equal(media_bridge(b->m, UINT64_MAX, a), ERR_NOT_FOUND);
+	media_unbridge(b->m, a, beside);
+	media_unbridge(b->m, 0, UINT64_MAX);
+	/* Beside one that is gone: anywhere. */
+	o.beside = beside;
+	assert_int_equal(media_open(b->m, &o, &local, &beside), ERR_OK);
+}
+
+/* Both ways; payload untouched, numbers our own and without a hole. */
+static void
+test_forward(void **state)
+{
+	struct pair x;
+	struct rtp_packet h, last = { 0 };
+	uint8_t data[1500];
+
+	pair_open(&x, *state);
+	pair_start(&x);
+	for (int way = 0; way < 2; way++) {
+		struct phone *from = &x.p[way], *to = &x.p[!way];
+
+		pair_sync(&x, way, 160);
+		for (int i = 0; i < 10; i++) {
+			int64_t sent = clock_mono_ms();
+
+			pair_talk(from, 0, (uint8_t)(0x20 + i), 160);
+			pair_voice(to, &h, data);
+			assert_in_range(clock_mono_ms() - sent, 0, 500);
+			assert_int_equal(h.len, 160);
+			assert_int_equal(h.pt, 0);
+			for (size_t k = 0; k < h.len; k++)
+				assert_int_equal(data[k], 0x20 + i);
+			assert_int_not_equal(h.ssrc, from->ssrc);
+			if (i > 0) {
+				assert_int_equal(h.ssrc, last.ssrc);
+				assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+				assert_int_equal(h.ts, last.ts + 160);
+				assert_false(h.marker);
+			}
+			last = h;
+		}
+	}
+	pair_close(&x);
+}
+
+static void
+test_laws(void **state)
+{
+	struct pair x;
+	struct rtp_packet h;
+	uint8_t data[1500], in[160];
+	int16_t a[160], b[160];
+
+	pair_open(&x, *state);
+	x.o[1].remote.codec = CODEC_PCMA;
+	x.o[1].remote.payload_type = 8;
+	pair_start(&x);
+	for (int way = 0; way < 2; way++) {
+		enum codec law = way ? CODEC_PCMA : CODEC_PCMU;
+
+		pair_sync(&x, way, 160);
+		for (int i = 0; i < 160; i++)
+			in[i] = (uint8_t)(i + 40 * way);
+		phone_send(&x.p[way], way ? 8 : 0, false, x.p[way].ts, in, 160);
+		do
+			pair_voice(&x.p[!way], &h, data);
+		while (data[1] == data[0]);
+		assert_int_equal(h.pt, way ? 0 : 8);
+		law_decode(law, a, in, 160);
+		law_decode(way ? CODEC_PCMU : CODEC_PCMA, b, data, 160);
+		for (int i = 0; i < 160; i++)
+			assert_in_range(abs(a[i] - b[i]), 0, 32 + abs(a[i]) / 16);
+	}
+	pair_close(&x);
+}
+
+/* Cut and joined without losing a sample. */
+static void
+check_lengths(struct bench *b, int in, int out)
+{
+	struct pair x;
+	struct rtp_packet h, last = { 0 };
+	uint8_t data[1500], got[8000];
+	size_t n = 0, want;
+
+	pair_open(&x, b);
+	x.o[0].remote.ptime_ms = in;
+	x.o[1].remote.ptime_ms = out;
+	pair_start(&x);
+	pair_sync(&x, 0, (size_t)in * 8);
+	for (int i = 0; i < 12; i++)
+		pair_talk(&x.p[0], 0, (uint8_t)(0x20 + i), (size_t)in * 8);
+	want = 12 * (size_t)in * 8;
+	/* The last partial frame follows once nothing more comes. */
+	while (n < want) {
+		size_t skip = 0;
+
+		pair_voice(&x.p[1], &h, data);
+		while (skip < h.len && data[skip] == 0x11)
+			skip++;
+		memcpy(got + n, data + skip, h.len - skip);
+		n += h.len - skip;
+		if (last.len) {
+			assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+			assert_int_equal(h.ts, last.ts + last.len);
+		}
+		if (n < want)
+			assert_int_equal(h.len, (size_t)out * 8);
+		last = h;
+	}
+	assert_int_equal(n, want);
+	for (size_t i = 0; i < want; i++)
+		assert_int_equal(got[i], 0x20 + i / ((size_t)in * 8));
+	pair_close(&x);
+	b->count = 0;
+}
+
+static void
+test_lengths(void **state)
+{
+	check_lengths(*state, 20, 30);
+	check_lengths(*state, 30, 20);
+	check_lengths(*state, 60, 10);
+	check_lengths(*state, 10, 60);
+}
+
+/* Lost packets leave a hole in the numbers, late ones fill it, duplicates go nowhere. */
+static void
+test_disorder(void **state)
+{
+	struct pair x;
+	struct rtp_packet h;
+	uint8_t data[1500];
+	static const struct {
+		int seq;
+		uint8_t byte;
+	} sent[] = { { 0, 0x20 }, { 3, 0x23 }, { 1, 0x21 }, { 3, 0x23 }, { 4, 0x24 } };
+	static const int arrive[] = { 0, 3, 1, 4 };
+	uint16_t seq, first = 0;
+	uint32_t ts, first_ts = 0;
+
+	pair_open(&x, *state);
+	pair_start(&x);
+	pair_sync(&x, 0, 160);
+	seq = x.p[0].seq;
+	ts = x.p[0].ts;
+	for (size_t i = 0; i < ARRAY_LEN(sent); i++) {
+		x.p[0].seq = (uint16_t)(seq + sent[i].seq);
+		x.p[0].ts = ts + (uint32_t)sent[i].seq * 160;
+		pair_talk(&x.p[0], 0, sent[i].byte, 160);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(arrive); i++) {
+		pair_voice(&x.p[1], &h, data);
+		assert_int_equal(data[0], 0x20 + arrive[i]);
+		if (i == 0) {
+			first = h.seq;
+			first_ts = h.ts;
+		}
+		assert_int_equal(h.seq, (uint16_t)(first + arrive[i]));
+		assert_int_equal(h.ts, first_ts + (uint32_t)arrive[i] * 160);
+	}
+	pair_close(&x);
+}
+
+/* Whatever the peer does to its numbers, ours go on. */
+static void
+test_restart(void **state)
+{
+	struct pair x;
+	struct rtp_packet h, last = { 0 };
+	uint8_t data[1500];
+
+	pair_open(&x, *state);
+	pair_start(&x);
+	pair_sync(&x, 0, 160);
+	for (int i = 0; i < 12; i++) {
+		if (i == 3) { /* another source */
+			x.p[0].ssrc = 0x9999;
+			x.p[0].seq = 7;
+			x.p[0].ts = 1000;
+		} else if (i == 6) {
+			x.p[0].ts += 4000000; /* a jump ahead */
+		} else if (i == 9) {
+			x.p[0].ts -= 9000000; /* and back */
+		}
+		pair_talk(&x.p[0], 0, (uint8_t)(0x20 + i), 160);
+		pair_voice(&x.p[1], &h, data);
+		assert_int_equal(data[0], 0x20 + i);
+		if (i > 0) {
+			assert_int_equal(h.ssrc, last.ssrc);
+			assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+			/* At most as far as the clock went meanwhile. */
+			assert_in_range(h.ts - last.ts, 160, 160 + 8000);
+			if (h.ts != last.ts + 160)
+				assert_true(h.marker);
+		}
+		last = h;
+	}
+	pair_close(&x);
+}
+
+/* A pause: silence in its place, then the voice again; time never goes back. */
+static void
+test_pause(void **state)
+{
+	struct pair x;
+	struct rtp_packet h, last = { 0 };
+	uint8_t data[1500];
+	int silent = 0;
+
+	pair_open(&x, *state);
+	pair_start(&x);
+	pair_sync(&x, 0, 160);
+	pair_talk(&x.p[0], 0, 0x22, 160);
+	pair_voice(&x.p[1], &last, data);
+	for (int round = 0; round < 3; round++) {
+		for (silent = 0; silent < 5; silent++) {
+			assert_true(phone_recv(&x.p[1], &h, data, 3000));
+			assert_int_equal(data[0], SILENCE);
+			assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+			assert_in_range(h.ts - last.ts, 160, 80000);
+			assert_int_equal(h.marker, h.ts != last.ts + 160);
+			last = h;
+		}
+		x.p[0].ts += 160 * 20; /* the peer's clock went on */
+		pair_talk(&x.p[0], 0, 0x33, 160);
+		do {
+			assert_true(phone_recv(&x.p[1], &h, data, 3000));
+			assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+			assert_in_range(h.ts - last.ts, 160, 80000);
+			last = h;
+		} while (data[0] == SILENCE);
+		assert_int_equal(data[0], 0x33);
+	}
+	pair_close(&x);
+}
+
+static void
+test_hold(void **state)
+{
+	struct pair x;
+	struct rtp_packet h, last = { 0 };
+	uint8_t data[1500];
+
+	pair_open(&x, *state);
+	pair_start(&x);
+	pair_sync(&x, 0, 160);
+	pair_talk(&x.p[0], 0, 0x22, 160);
+	pair_voice(&x.p[1], &last, data);
+	/* Held by 1: nothing goes there. */
+	x.o[1].remote.direction = MEDIA_RECVONLY;
+	media_update(x.b->m, x.id[1], &x.o[1].remote);
+	while (phone_recv(&x.p[1], &h, data, 100))
+		last = h;
+	for (int i = 0; i < 40; i++)
+		pair_talk(&x.p[0], 0, 0x23, 160);
+	assert_false(phone_recv(&x.p[1], &h, data, 100));
+	/* Its music is heard by 0 … */
+	pair_sync(&x, 1, 160);
+	/* … unless it is not ours to hear. */
+	x.o[1].remote.direction = MEDIA_INACTIVE;
+	media_update(x.b->m, x.id[1], &x.o[1].remote);
+	usleep(100000);
+	while (phone_recv(&x.p[0], &h, data, 0))
+		;
+	for (int i = 0; i < 20; i++) {
+		pair_talk(&x.p[1], 0, 0x44, 160);
+		assert_true(phone_recv(&x.p[0], &h, data, 3000));
+		assert_int_equal(data[0], SILENCE);
+	}
+	x.o[1].remote.direction = MEDIA_SENDRECV;
+	media_update(x.b->m, x.id[1], &x.o[1].remote);
+	do
+		assert_true(phone_recv(&x.p[1], &h, data, 3000));
+	while (data[0] == 0x23);
+	assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+	assert_true((int32_t)(h.ts - last.ts) >= 160);
+	assert_true(h.marker);
+	pair_sync(&x, 0, 160);
+	pair_close(&x);
+}
+
+/* One closes: the other goes on with silence, and may be bridged with a third. */
+static void
+test_partners(void **state)
+{
+	struct pair x;
+	struct phone third;
+	struct media_open o;
+	struct rtp_packet h, last = { 0 };
+	uint8_t data[1500];
+	media_id id;
+
+	pair_open(&x, *state);
+	pair_start(&x);
+	pair_sync(&x, 0, 160);
+	phone_open(&third, "127.0.0.4");
+	o = open_for(&third);
+	o.beside = x.id[0];
+	id = start(x.b, &third, &o);
+	/* A third takes the place of the second. */
+	assert_int_equal(media_bridge(x.b->m, x.id[0], id), ERR_OK);
+	for (int heard = 0, i = 0; !heard; i++) {
+		assert_true(i < 100);
+		pair_talk(&x.p[0], 0, 0x31, 160);
+		while (phone_recv(&third, &h, data, 15))
+			heard += data[0] == 0x31;
+	}
+	while (phone_recv(&x.p[1], &h, data, 0))
+		;
+	pair_talk(&x.p[0], 0, 0x32, 160);
+	pair_talk(&x.p[1], 0, 0x33, 160);
+	for (int i = 0; i < 5; i++) {
+		assert_true(phone_recv(&x.p[1], &h, data, 3000));
+		assert_int_equal(data[0], SILENCE);
+	}
+	pair_voice(&third, &last, data);
+	assert_int_equal(data[0], 0x32);
+	media_close(x.b->m, x.id[0]);
+	assert_non_null(wait_notes(x.b, 'c', 1, 5000));
+	for (int i = 0; i < 3; i++) {
+		assert_true(phone_recv(&third, &h, data, 3000));
+		assert_int_equal(data[0], SILENCE);
+		assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+		assert_true((int32_t)(h.ts - last.ts) >= 160);
+		last = h;
+	}
+	/* Apart again, by command. */
+	assert_int_equal(media_bridge(x.b->m, x.id[1], id), ERR_OK);
+	media_unbridge(x.b->m, id, x.id[1]);
+	usleep(50000);
+	while (phone_recv(&third, &h, data, 0))
+		;
+	pair_talk(&x.p[1], 0, 0x35, 160);
+	for (int i = 0; i < 5; i++) {
+		assert_true(phone_recv(&third, &h, data, 3000));
+		assert_int_equal(data[0], SILENCE);
+	}
+	media_close(x.b->m, x.id[1]);
+	media_close(x.b->m, id);
+	assert_non_null(wait_notes(x.b, 'c', 3, 5000));
+	close(third.fd);
+	close(x.p[0].fd);
+	close(x.p[1].fd);
+}
+
+/* A clip comes before the peer, whole and in order. */
+static void
+test_clip(void **state)
+{
+	struct pair x;
+	struct rtp_packet h, last = { 0 };
+	uint8_t data[1500];
+	struct clip *c = tone(800);
+	uint8_t byte = c->law[CODEC_PCMU][0];
+	int clip = 0, voice = 0;
+
+	pair_open(&x, *state);
+	pair_start(&x);
+	pair_sync(&x, 0, 160);
+	pair_talk(&x.p[0], 0, 0x22, 160);
+	pair_voice(&x.p[1], &last, data);
+	assert_int_equal(media_play(x.b->m, x.id[1], c, 5), ERR_OK);
+	while (voice < 3) {
+		pair_talk(&x.p[0], 0, 0x22, 160);
+		assert_true(phone_recv(&x.p[1], &h, data, 3000));
+		clip += data[0] == byte;
+		if (clip == 5)
+			voice += data[0] == 0x22;
+		assert_int_equal(h.seq, (uint16_t)(last.seq + 1));
+		assert_true((int32_t)(h.ts - last.ts) >= 160);
+		last = h;
+	}
+	assert_int_equal(clip, 5);
+	assert_non_null(wait_notes(x.b, 'p', 1, 5000));
+	pair_close(&x);
+	clip_unref(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_handles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forward, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_laws, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_lengths, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_disorder, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_restart, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hold, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_partners, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_clip, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
