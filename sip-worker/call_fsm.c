@@ -142,8 +142,9 @@ act_answer(void *owner, const void *arg)
 	sip_leg_answer(c->leg, &c->local);
 	media_start(c->worker->media, c->media);
 	call_report(c, CALL_EVENT_ANSWERED,
-		    c->has_offer ? json_pack("{s:s, s:s, s:s, s:i, s:s*}", "codec", codec_names[r->codec],
-					     "local", addr_text(&c->local.rtp, local), "remote",
+		    c->has_offer ? json_pack("{s:s, s:s, s:s, s:i, s:s*}", "codec",
+					     codec_names[r->codec], "local",
+					     addr_text(&c->local.rtp, local), "remote",
 					     addr_text(&r->rtp, remote), "ptime", r->ptime_ms,
 					     "srtp", call_suite(r))
 				 : json_pack("{s:s}", "local", addr_text(&c->local.rtp, local)));

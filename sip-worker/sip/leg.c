@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/id.h"
+#include "common/secret.h"
 
 static void on_deadline(struct loop_timer *t);
 
@@ -68,6 +69,7 @@ leg_free(struct sip_leg *leg)
 		su_home_unref(leg->home);
 	tport_unref(leg->tport);
 	free(leg->layout);
+	secret_wipe(leg, sizeof *leg);
 	free(leg);
 }
 
