@@ -45,7 +45,7 @@ sipfrag_parse(const char *body, size_t len, int *status, char *phrase, size_t si
 		return false;
 	code = (p[0] - '0') * 100 + (p[1] - '0') * 10 + (p[2] - '0');
 	p += 3;
-	if (code < 100 || code > 699 || (p < end && !strchr(" \t\r", *p)))
+	if (code < 100 || code > 699 || (p < end && *p != ' ' && *p != '\t' && *p != '\r'))
 		return false;
 	for (p = skip_blanks(p, end); p < end && n + 1 < size; p++)
 		if (*p && *p != '\r')
