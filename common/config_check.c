@@ -166,6 +166,21 @@ check_pair(struct creader *r, const struct ynode *root, const char *section, con
 }
 
 static bool
+check_sip_tls(struct creader *r, const struct config *c, const struct ynode *root)
+{
+	for (size_t i = 0; i < c->sip.listen_count; i++)
+		if (c->sip.listen[i].transport == SIP_TLS && !c->sip.tls_certificate)
+			return creader_fail(r, line_of(root, "sip.listen"),
+					    "sip.listen: a tls listener needs sip.tls.certificate "
+					    "and sip.tls.key");
+	if (c->sip.tls_verify_clients && !c->sip.tls_ca)
+		return creader_fail(r, line_of(root, "sip.tls.verify_clients"),
+				    "sip.tls.verify_clients: expected sip.tls.ca, the authorities "
+				    "that clients' certificates come from");
+	return true;
+}
+
+static bool
 check_store(struct creader *r, struct config *c, const struct ynode *root)
 {
 	const char *path = c->store.url + strlen("sqlite:");
@@ -228,7 +243,7 @@ config_check(struct creader *r, struct config *c, const struct ynode *root)
 	return check_keys(r, c, root) &&
 	       check_pair(r, root, "api.tls", c->api.tls_certificate, c->api.tls_key) &&
 	       check_pair(r, root, "sip.tls", c->sip.tls_certificate, c->sip.tls_key) &&
-	       check_store(r, c, root) &&
+	       check_sip_tls(r, c, root) && check_store(r, c, root) &&
 	       check_addresses(r, root, "media.address", &c->media.address, true) &&
 	       check_addresses(r, root, "media.public_address", &c->media.public_address, false) &&
 	       check_addresses(r, root, "sip.public_address", &c->sip.public_address, false);

@@ -86,6 +86,10 @@ static const struct { const char *yaml, *where, *what; } mistakes[] = {
 	{ "sip: { digest: [ MD5, MD5 ] }", "f:1", "sip.digest: \"MD5\" stands twice" },
 	{ "sip: { digest: [ SHA1 ] }", "f:1", "sip.digest: expected one of MD5, SHA-256, found \"SHA1\"" },
 	{ "sip: { listen: [ \"sctp:127.0.0.1:1\" ] }", "f:1", "sip.listen: expected udp:HOST:PORT, tcp:HOST:PORT or tls:HOST:PORT with a numeric host, found \"sctp:127.0.0.1:1\"" },
+	{ "sip:\n  listen: [ \"tls:127.0.0.1:5061\" ]", "f:2", "sip.listen: a tls listener needs sip.tls.certificate and sip.tls.key" },
+	{ "sip: { tls: { key: a.key } }", "f:1", "sip.tls: expected both certificate and key" },
+	{ "sip:\n  tls: { certificate: a.pem, key: a.key,\n    verify_clients: true }", "f:3",
+	  "sip.tls.verify_clients: expected sip.tls.ca, the authorities that clients' certificates come from" },
 	{ "sip: { listen: [] }", "f:1", "sip.listen: expected at least one address" },
 	{ "sip: { min_se: 1h }", "f:1", "sip.min_se: expected at most sip.session_expires" },
 	{ "media:\n  ports: 30000-20000", "f:2", "media.ports: expected a port range within 1024-65535, at least two ports, found \"30000-20000\"" },
@@ -117,6 +121,7 @@ static const char *const fine[] = {
 	/* two secrets of one id, for rotation */
 	"accounts: [ { name: a, " ALLOWED ", api_keys: [ { id: k, secret: s }, { id: k, secret: t } ] } ]",
 	"media: { address: [ 127.0.0.1, \"::1\" ], threads: 2 }",
+	"sip: { listen: [ \"tls:127.0.0.1:5061\" ], tls: { certificate: a.pem, key: a.key } }",
 	"sip: { unknown_sources: reject, challenge: 407, digest: [ SHA-256 ] }",
 };
 /* clang-format on */
