@@ -12,6 +12,7 @@
 #include "common/addr.h"
 #include "common/clock.h"
 #include "common/str.h"
+#include "sip-worker/media/srtp.h"
 
 #define BENCH_TICK_NS 5000000
 
@@ -50,6 +51,19 @@ bench_addr(const char *host, int64_t port)
 		exit(2);
 	}
 	return a;
+}
+
+/* srtp=80 or srtp=32: a key that all sides of a benchmark know; else none. */
+static inline struct srtp_key
+bench_key(int argc, char **argv)
+{
+	int64_t tag = bench_number(argc, argv, "srtp", 0);
+	struct srtp_key k = { .suite = tag == 80   ? SRTP_SUITE_80
+				       : tag == 32 ? SRTP_SUITE_32
+						   : SRTP_SUITE_NONE };
+
+	memset(k.material, 7, k.suite ? sizeof(k.material) : 0);
+	return k;
 }
 
 /* User and system time of this process, microseconds. */

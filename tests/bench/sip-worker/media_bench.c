@@ -4,7 +4,7 @@
  *
  * mode: silence, play (a clip without end), loop (loopback).  Call i sends to far_port + i, where
  * rtp_load to_port=0 hears it and answers.  A second after the first packet the measurement
- * starts; one line of JSON at its end.  threads=N sets media.threads. */
+ * starts; one line of JSON at its end.  threads=N sets media.threads, srtp=80 or srtp=32 encrypts. */
 #include <unistd.h>
 
 #include "tests/bench/sip-worker/bench.h"
@@ -18,6 +18,7 @@ struct run {
 	struct clip *clip;
 	media_id *id;
 	bool play;
+	struct srtp_key key;
 };
 
 static void
@@ -74,7 +75,9 @@ run_open(struct run *r, int calls, const char *far, int64_t far_port, bool loop)
 						  .codec = CODEC_PCMU,
 						  .dtmf_payload_type = 101,
 						  .ptime_ms = 20,
-						  .direction = MEDIA_SENDRECV };
+						  .direction = MEDIA_SENDRECV,
+						  .send_key = r->key,
+						  .hear_key = r->key };
 		o.remote.rtcp = o.remote.rtp;
 		o.remote.rtcp_mux = true;
 		o.signalling = o.remote.rtp;
@@ -154,6 +157,7 @@ main(int argc, char **argv)
 	r.clip = clip_make();
 	r.id = calloc((size_t)calls, sizeof(*r.id));
 	r.play = strcmp(mode, "play") == 0;
+	r.key = bench_key(argc, argv);
 	if (!id_init() || !box || !r.clip || !r.id)
 		return 1;
 	r.m = media_create(&cfg, box, &ops, &r, &f);

@@ -3,7 +3,7 @@
  *   rtp_load calls=400 host=127.0.0.2 port=36000 to=127.0.0.1 to_port=36000 seconds=8
  *
  * Call i is at port + i and sends to to_port + 2i until it hears from another port; then there.
- * to_port=0: it waits to hear first.  One line of JSON: spacing of what arrives (kernel time
+ * to_port=0: it waits to hear first.  srtp=80 or srtp=32: encrypted.  One line of JSON: spacing of what arrives (kernel time
  * stamps) and, with echo=1, the delay of its own audio coming back, sample by sample. */
 #include <errno.h>
 #include <sys/epoll.h>
@@ -12,6 +12,7 @@
 #include "tests/bench/sip-worker/bench.h"
 
 #define PACKET 172
+#define ROOM   (PACKET + SRTP_TRAILER)
 #define READY  256
 #define BINS   20000 /* of 10 microseconds: 200 ms */
 #define BIN_US 10
@@ -28,6 +29,7 @@ struct call {
 	int64_t last_ns;        /* kernel time of the last packet heard */
 	int64_t sent_ns[MARKS]; /* when the packet with this mark left */
 	uint8_t heard_mark;     /* last mark that came back */
+	struct srtp_session *srtp;
 };
 
 struct histogram {
@@ -75,6 +77,20 @@ wall_ns(void)
 }
 
 static void
+load_encrypt(struct load *l, const struct srtp_key *key)
+{
+	for (int i = 0; i < l->calls; i++) {
+		struct srtp_session *s = srtp_session_create();
+
+		if (!s)
+			exit(1);
+		srtp_session_send_key(s, key);
+		srtp_session_hear_key(s, key);
+		l->call[i].srtp = s;
+	}
+}
+
+static void
 load_open(struct load *l, const char *host, int64_t port, const char *to, int64_t to_port)
 {
 	int one = 1;
@@ -105,7 +121,8 @@ load_open(struct load *l, const char *host, int64_t port, const char *to, int64_
 static void
 call_send(struct load *l, struct call *c)
 {
-	uint8_t data[PACKET] = { 0x80, 0 };
+	uint8_t data[ROOM] = { 0x80, 0 };
+	size_t len = PACKET;
 	uint8_t mark = (uint8_t)(c->seq % MARKS);
 
 	if (!c->known)
@@ -117,9 +134,11 @@ call_send(struct load *l, struct call *c)
 	data[6] = (uint8_t)(c->ts >> 8);
 	data[7] = (uint8_t)c->ts;
 	memcpy(data + 8, &c->fd, 4); /* SSRC: any */
-	memset(data + 12, mark + 1, sizeof(data) - 12);
+	memset(data + 12, mark + 1, PACKET - 12);
+	if (srtp_session_sends(c->srtp))
+		len = srtp_session_seal_rtp(c->srtp, data, len);
 	c->sent_ns[mark] = wall_ns();
-	l->sent += sendto(c->fd, data, sizeof(data), MSG_NOSIGNAL, &c->to.sa, addr_len(&c->to)) > 0;
+	l->sent += sendto(c->fd, data, len, MSG_NOSIGNAL, &c->to.sa, addr_len(&c->to)) > 0;
 	c->seq++;
 	c->ts += 160;
 }
@@ -168,6 +187,7 @@ call_recv(struct load *l, struct call *c)
 			    .msg_control = control,
 			    .msg_controllen = sizeof(control) };
 	ssize_t n = recvmsg(c->fd, &m, 0);
+	size_t len = n > 0 ? (size_t)n : 0;
 	int64_t ns;
 
 	if (n < 12 || (data[1] >= 192 && data[1] <= 223))
@@ -181,8 +201,10 @@ call_recv(struct load *l, struct call *c)
 			histogram_add(&l->spacing, (ns - c->last_ns) / 1000);
 	}
 	c->last_ns = ns;
-	if (l->echo)
-		call_delay(l, c, data + 12, (size_t)n - 12, ns);
+	if (!l->echo || (srtp_session_hears(c->srtp) &&
+			 srtp_session_open_rtp(c->srtp, data, &len) != SRTP_TAKE))
+		return;
+	call_delay(l, c, data + 12, len - 12, ns);
 }
 
 static void
@@ -213,6 +235,7 @@ main(int argc, char **argv)
 	int64_t seconds = bench_number(argc, argv, "seconds", 8);
 	const char *host = bench_text(argc, argv, "host");
 	const char *to = bench_text(argc, argv, "to");
+	struct srtp_key key;
 	int64_t next, end;
 
 	l.echo = bench_number(argc, argv, "echo", 0);
@@ -222,6 +245,8 @@ main(int argc, char **argv)
 	prctl(PR_SET_TIMERSLACK, 1000UL);
 	load_open(&l, host ? host : "127.0.0.2", bench_number(argc, argv, "port", 36000),
 		  to ? to : "127.0.0.1", bench_number(argc, argv, "to_port", 36000));
+	key = bench_key(argc, argv);
+	load_encrypt(&l, &key);
 	next = clock_mono_ns();
 	end = next + seconds * 1000000000;
 	l.measure_from = wall_ns() + 1500000000;
