@@ -62,6 +62,7 @@ recvmsg(int fd, struct msghdr *msg, int flags)
 	if (n <= 0 || !covers(guard.udp, guard.udp_count, fd) || !msg->msg_name ||
 	    msg->msg_namelen > sizeof source || msg->msg_iovlen == 0)
 		return n;
+	guard.s->work++;
 	memcpy(&source, msg->msg_name, msg->msg_namelen);
 	if (admission_datagram(guard.s, &source, msg->msg_iov[0].iov_base, (size_t)n))
 		return n;
@@ -123,6 +124,7 @@ on_sweep(struct loop_timer *t)
 void
 guard_alive(const struct addr *peer)
 {
+	guard.s->work++;
 	for (size_t i = 0; i < guard.count; i++)
 		if (addr_equal(&guard.connections[i].peer, peer)) {
 			guard.connections[i].alive_ms = loop_now(guard.s->loop);
@@ -196,6 +198,7 @@ accept(int listener, __SOCKADDR_ARG address, socklen_t *restrict len)
 		}
 		if (fd < 0)
 			return -1;
+		guard.s->work++;
 		if (admit(fd, &peer)) {
 			if (out && len) {
 				memcpy(out, &peer, n < *len ? n : *len);

@@ -47,6 +47,7 @@ struct sip {
 	su_wait_t wait[1];
 	int wait_index; /* -1: the loop is not nested */
 	bool stopping, draining;
+	uint64_t work; /* what came from outside so far: sip_run() tells a turn that did nothing */
 
 	struct listener listeners[SIP_LISTEN_MAX];
 	size_t listener_count;
