@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,6 +22,11 @@ open_socket(const struct addr *to, bool stream, struct addr *own)
 
 	if (fd < 0)
 		return -1;
+	/* From that address to itself, so that the worker knows whose question it is; one that
+	 * cannot be bound is left to the kernel. */
+	*own = *to;
+	addr_set_port(own, 0);
+	ignore_err(bind(fd, &own->sa, addr_len(own)) == 0 ? ERR_OK : ERR_IO);
 	*own = (struct addr){ 0 };
 	if (connect(fd, &to->sa, addr_len(to)) != 0 || getsockname(fd, &own->sa, &len) != 0) {
 		close(fd);
@@ -118,7 +124,12 @@ ask_tls(const struct config *cfg, int fd, const char *request)
 {
 	const struct timeval wait = { .tv_sec = PING_MS / 1000 };
 	char answer[2048];
+	sigset_t pipe;
 
+	/* OpenSSL writes without MSG_NOSIGNAL. */
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	sigprocmask(SIG_BLOCK, &pipe, NULL);
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) != 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) != 0 ||
 	    !tls_ask(cfg, fd, request, answer, sizeof answer))
