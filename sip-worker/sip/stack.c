@@ -12,6 +12,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/clock.h"
 #include "sip-worker/sip/leg.h"
 #include "sip-worker/sip/tls.h"
 
