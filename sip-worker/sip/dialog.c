@@ -53,7 +53,7 @@ dispatch(struct sip_leg *leg, struct request *rq)
 		notify_received(leg, rq);
 		return;
 	case sip_method_prack:
-		reply_plain(rq, 481, NULL);
+		prack_received(leg, rq);
 		return;
 	case sip_method_unknown:
 		reply_plain(rq, 501, NULL);

@@ -31,9 +31,8 @@ static sip_contact_t *
 own_contact(const struct listener *l, const sip_t *sip)
 {
 	bool secure = sip->sip_request->rq_url->url_type == url_sips ||
-		      (sip->sip_record_route
-			       ? sip->sip_record_route->r_url->url_type == url_sips
-			       : sip->sip_contact->m_url->url_type == url_sips);
+		      (sip->sip_record_route ? sip->sip_record_route->r_url->url_type == url_sips
+					     : sip->sip_contact->m_url->url_type == url_sips);
 
 	return secure && l->transport == SIP_TLS ? l->secure_contact : l->contact;
 }
@@ -57,7 +56,8 @@ copy_dialog(struct sip_leg *leg, const struct request *rq)
 		if (!leg->route)
 			return false;
 	}
-	leg->remote_cseq = sip->sip_cseq->cs_seq;
+	leg->remote_cseq = leg->invite_cseq = sip->sip_cseq->cs_seq;
+	leg->reliable.wanted = reliable_wanted(sip);
 	return leg->local && leg->remote && leg->call_id && leg->target && leg->contact &&
 	       sip_from_tag(leg->home, leg->local, leg->tag) == 0;
 }
@@ -142,6 +142,7 @@ leg_close(struct sip_leg *leg)
 	nta_incoming_destroy(leg->reinvite);
 	nta_outgoing_destroy(leg->bye);
 	refer_close(leg);
+	reliable_stop(leg);
 	leg->invite = leg->reinvite = NULL;
 	leg->bye = NULL;
 }

@@ -33,6 +33,14 @@ struct refer {
 	struct loop_timer unsent;
 };
 
+/* The 180 of a caller who requires 100rel. */
+struct reliable {
+	bool wanted, acknowledged;
+	uint32_t rseq; /* 0: not sent */
+	int64_t interval_ms, waited_ms;
+	struct loop_timer repeat;
+};
+
 struct sip_leg {
 	struct list node; /* sip.legs, or sip.graveyard */
 	struct sip *s;
@@ -50,7 +58,7 @@ struct sip_leg {
 	sip_route_t *route;     /* as it goes into our requests */
 	sip_contact_t *target;  /* the peer's Contact */
 	sip_contact_t *contact; /* ours */
-	uint32_t local_cseq, remote_cseq;
+	uint32_t local_cseq, remote_cseq, invite_cseq;
 	enum sip_transport transport;
 	struct addr source;
 	tport_t *tport; /* referenced */
@@ -63,6 +71,7 @@ struct sip_leg {
 	sip_unknown_t *bye_headers;    /* go out with our BYE */
 	struct loop_timer deadline;
 
+	struct reliable reliable;
 	struct refer refer;
 
 	/* the session */
@@ -146,6 +155,14 @@ void refer_confirmed(struct sip_leg *leg);
 /* Nothing more is heard of it. */
 void refer_close(struct sip_leg *leg);
 void notify_received(struct sip_leg *leg, struct request *rq);
+
+/* --- reliable.c --- */
+bool reliable_wanted(const sip_t *invite);
+/* 180, repeated until its PRACK; without one the INVITE is refused and the owner hears it. */
+void reliable_ring(struct sip_leg *leg);
+/* A final answer went out: nothing more is repeated. */
+void reliable_stop(struct sip_leg *leg);
+void prack_received(struct sip_leg *leg, struct request *rq);
 
 /* --- info.c --- */
 void info_received(struct sip_leg *leg, struct request *rq);

@@ -32,7 +32,7 @@ source_of(msg_t *msg, struct addr *out)
 static bool
 is_supported(const char *feature)
 {
-	return str_eq_nocase(feature, "timer");
+	return str_eq_nocase(feature, "timer") || str_eq_nocase(feature, "100rel");
 }
 
 /* Unsupported: what of Require we do not know; NULL: nothing. */

@@ -87,9 +87,9 @@ create_headers(struct sip *s)
 	if (!s->home)
 		return false;
 	s->allow = sip_allow_make(s->home,
-				  "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY");
+				  "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY, PRACK");
 	s->accept = sip_accept_make(s->home, "application/sdp");
-	s->supported = sip_supported_make(s->home, "timer");
+	s->supported = sip_supported_make(s->home, "timer, 100rel");
 	s->server = sip_server_make(s->home, "Handback");
 	s->content_type = sip_content_type_make(s->home, "application/sdp");
 	s->require_timer = sip_require_make(s->home, "timer");

@@ -18,7 +18,11 @@ sip_leg_set_owner(struct sip_leg *leg, void *owner)
 void
 sip_leg_ring(struct sip_leg *leg)
 {
-	if (leg->state == LEG_PROCEEDING)
+	if (leg->state != LEG_PROCEEDING)
+		return;
+	if (leg->reliable.wanted)
+		reliable_ring(leg);
+	else
 		nta_incoming_treply(leg->invite, 180, "Ringing", SIPTAG_CONTACT(leg->contact),
 				    SIPTAG_SERVER(leg->s->server), TAG_END());
 }
@@ -41,6 +45,7 @@ sip_leg_answer(struct sip_leg *leg, const struct media_local *local)
 		return;
 	}
 	leg->state = LEG_ANSWERED;
+	reliable_stop(leg);
 	leg_set_deadline(leg, ACK_GUARD_MS);
 	nta_incoming_treply(leg->invite, 200, "OK", SIPTAG_CONTACT(leg->contact),
 			    SIPTAG_ALLOW(s->allow), SIPTAG_SUPPORTED(s->supported),
