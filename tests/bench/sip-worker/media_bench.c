@@ -2,7 +2,8 @@
  *
  *   media_bench calls=400 mode=silence port=36000 far=127.0.0.2 far_port=36000 seconds=5
  *
- * mode: silence, play (a clip without end), loop (loopback).  Call i sends to far_port + i, where
+ * mode: silence, play (a clip without end), loop (loopback), bridge (each even session with the
+ * next: two sessions are one call then).  Call i sends to far_port + i, where
  * rtp_load to_port=0 hears it and answers.  A second after the first packet the measurement
  * starts; one line of JSON at its end.  threads=N sets media.threads, srtp=80 or srtp=32 encrypts. */
 #include <unistd.h>
@@ -17,7 +18,7 @@ struct run {
 	struct media *m;
 	struct clip *clip;
 	media_id *id;
-	bool play;
+	bool play, bridge;
 	struct srtp_key key;
 };
 
@@ -81,6 +82,7 @@ run_open(struct run *r, int calls, const char *far, int64_t far_port, bool loop)
 		o.remote.rtcp = o.remote.rtp;
 		o.remote.rtcp_mux = true;
 		o.signalling = o.remote.rtp;
+		o.beside = r->bridge && i % 2 ? r->id[i - 1] : 0;
 		if (media_open(r->m, &o, &local, &r->id[i]) != ERR_OK) {
 			fprintf(stderr, "media_bench: cannot open call %d\n", i);
 			exit(1);
@@ -90,6 +92,8 @@ run_open(struct run *r, int calls, const char *far, int64_t far_port, bool loop)
 		if (r->play)
 			ignore_err(media_play(r->m, r->id[i], r->clip, 1));
 		media_start(r->m, r->id[i]);
+		if (o.beside && media_bridge(r->m, o.beside, r->id[i]) != ERR_OK)
+			exit(1);
 	}
 }
 
@@ -157,6 +161,7 @@ main(int argc, char **argv)
 	r.clip = clip_make();
 	r.id = calloc((size_t)calls, sizeof(*r.id));
 	r.play = strcmp(mode, "play") == 0;
+	r.bridge = strcmp(mode, "bridge") == 0;
 	r.key = bench_key(argc, argv);
 	if (!id_init() || !box || !r.clip || !r.id)
 		return 1;

@@ -210,6 +210,62 @@ test_allocates_nothing(void **state)
 	mailbox_destroy(b.box, leave_task);
 }
 
+/* 0 talks to 1, which is bridged with 2, which talks to 3. */
+static void
+test_bridge_allocates_nothing(void **state)
+{
+	struct bench b;
+	struct media *m;
+	struct clip *c;
+	struct fault f;
+	media_id id[4];
+	struct media_local local[4];
+	struct media_open o = { .family = AF_INET };
+	int16_t pcm[800] = { 0 };
+
+	(void)state;
+	prepare(&b);
+	m = media_create(&b.cfg, b.box, &ops, &b, &f);
+	assert_non_null(m);
+	media_set_ports(m, 44500, 44599);
+	c = clip_create(pcm, 800);
+	assert_non_null(c);
+	o.remote.ptime_ms = 20;
+	for (int i = 0; i < 4; i++) {
+		o.beside = i == 2 ? id[1] : 0;
+		assert_int_equal(media_open(m, &o, &local[i], &id[i]), ERR_OK);
+	}
+	drain(&b, 50);
+	atomic_store(&elsewhere, 0);
+	for (int i = 0; i < 4; i++) {
+		o.remote.rtp = local[i ^ 1].rtp;
+		o.remote.rtcp = local[i ^ 1].rtcp;
+		o.remote.dtmf_payload_type = 101;
+		o.remote.codec = i < 2 ? CODEC_PCMU : CODEC_PCMA;
+		o.remote.ptime_ms = i < 2 ? 20 : 30;
+		media_update(m, id[i], &o.remote);
+		media_start(m, id[i]);
+	}
+	media_tone(m, id[2], MEDIA_TONE_RINGBACK);
+	drain(&b, 50);
+	assert_int_equal(media_bridge(m, id[1], id[2]), ERR_OK);
+	assert_int_equal(media_send_digit(m, id[0], '5', 60), ERR_OK);
+	assert_int_equal(media_play(m, id[0], c, 1), ERR_OK);
+	drain(&b, 400);
+	media_unbridge(m, id[2], id[1]);
+	drain(&b, 50);
+	for (int i = 0; i < 4; i++)
+		media_close(m, id[i]);
+	clip_unref(c);
+	drain(&b, 50);
+	assert_int_equal(b.closed, 4);
+	assert_int_equal(b.played, 1);
+	assert_int_equal(b.digits, 2); /* told by 1, and by 3 to which it was passed on */
+	assert_int_equal(atomic_load(&elsewhere), 0);
+	media_destroy(m);
+	mailbox_destroy(b.box, leave_task);
+}
+
 static void
 test_idle_costs_nothing(void **state)
 {
@@ -305,6 +361,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_late_ticks),
 		cmocka_unit_test(test_allocates_nothing),
+		cmocka_unit_test(test_bridge_allocates_nothing),
 		cmocka_unit_test(test_idle_costs_nothing),
 		cmocka_unit_test(test_out_of_memory),
 	};
