@@ -11,7 +11,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const enum codec codecs[] = { CODEC_PCMU, CODEC_PCMA };
 	const struct sdp_capabilities caps = {
-		.codecs = codecs, .codec_count = 2, .ipv4 = true, .ipv6 = true
+		.codecs = codecs,
+		.codec_count = 2,
+		.ipv4 = true,
+		.ipv6 = true,
+		.srtp = (enum srtp_policy)(size % 3),
 	};
 	static struct sdp sdp, again;
 	struct sdp_local local = { .session = 1, .version = 1 };
@@ -30,6 +34,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	local.direction = remote.direction;
 	local.rtcp_mux = remote.rtcp_mux;
+	assert(caps.srtp != SRTP_REQUIRED || remote.hear_key.suite);
+	assert(caps.srtp != SRTP_OFF || !remote.hear_key.suite);
+	remote.send_key = local.offer_key = remote.hear_key;
 	buf_init(&b, SDP_TEXT_MAX);
 	sdp_write_answer(&b, &local, &remote, &layout);
 	assert(!b.failed && sdp_parse(b.data, b.len, &again, &why));
