@@ -46,8 +46,10 @@ int64_t trim_refused(struct db *db);
 enum err op_transfer_claim(struct db *db, struct store_req *r);
 void discard_claim(struct store_req *r);
 
-/* ops_call.c */
+/* ops_report.c */
 enum err op_call_report(struct db *db, struct store_req *r);
+
+/* ops_call.c */
 enum err op_call_list(struct db *db, struct store_req *r);
 enum err op_call_get(struct db *db, struct store_req *r);
 void discard_call_list(struct store_req *r);

@@ -64,7 +64,8 @@ CREATE TABLE call (
 	outcome      TEXT,
 	return_type  TEXT,
 	return_state TEXT,
-	ended_by     TEXT
+	ended_by     TEXT,
+	last_seq     INTEGER NOT NULL DEFAULT 0  -- highest of its entries
 ) STRICT;
 
 CREATE INDEX call_started ON call (started_at);
@@ -72,12 +73,12 @@ CREATE INDEX call_account ON call (account, started_at) WHERE account IS NOT NUL
 CREATE INDEX call_open ON call (instance) WHERE state IN ('ringing', 'talking');
 CREATE INDEX call_refused ON call (started_at) WHERE state = 'refused';
 
+-- What one report said of one call.
 CREATE TABLE call_event (
-	call INTEGER NOT NULL REFERENCES call (n) ON DELETE CASCADE,
-	seq  INTEGER NOT NULL,
-	at   INTEGER NOT NULL,
-	type TEXT NOT NULL,
-	info TEXT NOT NULL,
+	call    INTEGER NOT NULL REFERENCES call (n) ON DELETE CASCADE,
+	seq     INTEGER NOT NULL,             -- of the first entry
+	last    INTEGER NOT NULL,             -- of the last one
+	entries TEXT NOT NULL,                -- JSON array of {"seq", "at", "type", "info"}
 	PRIMARY KEY (call, seq)
 ) STRICT, WITHOUT ROWID;
 

@@ -140,6 +140,49 @@ test_entries_count_once(void **state)
 	json_decref(call);
 }
 
+/* Seq of the timeline's entries in their order, each one digit. */
+static const char *
+seqs(const char *id, char out[32])
+{
+	json_t *call = get_call(NULL, id), *timeline = json_object_get(call, "timeline"), *j;
+	size_t i;
+
+	json_array_foreach(timeline, i, j)
+		out[i] = (char)('0' + json_integer_value(json_object_get(j, "seq")));
+	out[json_array_size(timeline)] = '\0';
+	json_decref(call);
+	return out;
+}
+
+static void
+test_reports_overlap_and_overtake(void **state)
+{
+	char order[32];
+
+	(void)state;
+	assert_int_equal(
+		kit_report("i1", "[" ENTRY("k2", 2, "note", "{}") "," INVITE("k1") "," INVITE(
+					 "k2") "," ENTRY("k1", 2, "note", "{}") "]"),
+		ERR_OK);
+	assert_string_equal(seqs("k1", order), "12");
+	assert_string_equal(seqs("k2", order), "12");
+	/* The one with 3 and 4 is late; its repetition meets what is there on both sides. */
+	assert_int_equal(kit_report("i1", "[" ENTRY("k1", 5, "note",
+						    "{}") "," ENTRY("k1", 6, "ended", "{}") "]"),
+			 ERR_OK);
+	assert_int_equal(kit_report("i1", "[" ENTRY("k1", 3, "note", "{}") "]"), ERR_OK);
+	assert_int_equal(
+		kit_report(
+			"i1",
+			"[" ENTRY("k1", 2, "note", "{}") "," ENTRY("k1", 3, "note", "{}") "," ENTRY(
+				"k1", 4, "note", "{}") "," ENTRY("k1", 5, "note",
+								 "{}") "," ENTRY("k1", 7, "note",
+										 "{}") "]"),
+		ERR_OK);
+	assert_int_equal(kit_report("i1", "[" ENTRY("k1", 4, "note", "{}") "]"), ERR_OK);
+	assert_string_equal(seqs("k1", order), "1234567");
+}
+
 static void
 test_another_workers_call_is_not_touched(void **state)
 {
@@ -437,6 +480,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_a_whole_call),
 		T(test_entries_count_once),
+		T(test_reports_overlap_and_overtake),
 		T(test_another_workers_call_is_not_touched),
 		T(test_malformed_entries_are_passed_over),
 		T(test_large_info_is_bounded),
