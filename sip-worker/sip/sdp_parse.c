@@ -38,6 +38,7 @@ span_is_nocase(struct span s, const char *word)
 	return s.len == strlen(word) && strncasecmp(s.at, word, s.len) == 0;
 }
 
+/* What is kept may be written into an answer: no carriage return or the like. */
 static bool
 span_copy(char *dst, size_t size, struct span s)
 {
@@ -45,7 +46,7 @@ span_copy(char *dst, size_t size, struct span s)
 		return false;
 	memcpy(dst, s.at, s.len);
 	dst[s.len] = '\0';
-	return true;
+	return !str_has_control(dst);
 }
 
 /* The next word up to `sep`; *rest goes on behind it (also behind runs of spaces). */

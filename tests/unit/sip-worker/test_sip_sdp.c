@@ -122,6 +122,8 @@ refused_offers(void **state)
 		{ HEAD C "m=audio -1 RTP/AVP 0\r\n", "malformed port in m= line" },
 		{ HEAD C "m=audio 4000\r\n", "malformed protocol in m= line" },
 		{ HEAD C "m=audio 4000 RTP/AVP\r\n", "malformed format in m= line" },
+		{ HEAD C "m=image 0 udptl \r \x1f\r\n" AUDIO, "malformed format in m= line" },
+		{ HEAD C "m=ima\rge 0 udptl t38\r\n" AUDIO, "malformed m= line" },
 		/* what hangs the library's own parser */
 		{ "v=0\r\nm=x 1 UDP \xb1\r\n", "no plain RTP audio offered" },
 	};
