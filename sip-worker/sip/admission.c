@@ -1,6 +1,6 @@
 /* Who may call: by address, by Request-URI domain, by credentials; all of it without state but for
  * the tables of rate.c and digest.c. */
-#include "sip-worker/sip/internal.h"
+#include "sip-worker/sip/leg.h"
 
 #include <ctype.h>
 #include <sofia-sip/url.h>
@@ -42,6 +42,38 @@ is_own(const struct sip *s, const struct addr *source)
 	return false;
 }
 
+static bool
+is_dialled(const struct sip *s, const struct addr *source)
+{
+	char host[ADDR_TEXT_SIZE];
+
+	return map_count(s->dialled) > 0 && map_find(s->dialled, addr_host(source, host));
+}
+
+bool
+dialled_add(struct sip_leg *leg)
+{
+	char host[ADDR_TEXT_SIZE];
+	uintptr_t n = (uintptr_t)map_find(leg->s->dialled, addr_host(&leg->source, host));
+
+	leg->counted = map_put(leg->s->dialled, host, (void *)(n + 1));
+	return leg->counted;
+}
+
+void
+dialled_remove(struct sip_leg *leg)
+{
+	char host[ADDR_TEXT_SIZE];
+	uintptr_t n;
+
+	if (!leg->counted)
+		return;
+	leg->counted = false;
+	n = (uintptr_t)map_remove(leg->s->dialled, addr_host(&leg->source, host));
+	if (n > 1 && !map_put(leg->s->dialled, host, (void *)(n - 1)))
+		log_warn("sip", "dialled", "why=\"out of memory\"");
+}
+
 enum source_class
 admission_source(const struct sip *s, const struct addr *source)
 {
@@ -50,7 +82,7 @@ admission_source(const struct sip *s, const struct addr *source)
 			return SOURCE_LISTED;
 	if (is_own(s, source))
 		return SOURCE_OWN;
-	if (rate_is_trusted(s->rate, source, loop_now(s->loop)))
+	if (rate_is_trusted(s->rate, source, loop_now(s->loop)) || is_dialled(s, source))
 		return SOURCE_TRUSTED;
 	return SOURCE_STRANGER;
 }

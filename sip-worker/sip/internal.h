@@ -6,6 +6,7 @@
 
 struct sip;
 struct sip_leg;
+struct resolver;
 
 #define NTA_AGENT_MAGIC_T    struct sip
 #define NTA_INCOMING_MAGIC_T struct sip_leg
@@ -30,8 +31,8 @@ struct sip_leg;
 
 struct listener {
 	enum sip_transport transport;
-	struct addr addr; /* bound */
-	char ident[8];    /* its name for the library */
+	struct addr addr;                        /* bound */
+	char ident[8];                           /* its name for the library */
 	sip_contact_t *contact, *secure_contact; /* secure: where the peer speaks of sips: */
 };
 
@@ -62,9 +63,11 @@ struct sip {
 	struct rate *rate;
 	bool open_users; /* an account that any address may try its credentials on */
 
-	struct map *dialogs;   /* our tag -> leg */
-	struct list legs;      /* sip_leg.node */
-	struct list graveyard; /* sip_leg.node: freed at the end of the turn */
+	struct map *dialogs;       /* our tag -> leg */
+	struct map *dialled;       /* host that an outbound leg goes to -> how many do */
+	struct resolver *resolver; /* NULL: not needed yet */
+	struct list legs;          /* sip_leg.node */
+	struct list graveyard;     /* sip_leg.node: freed at the end of the turn */
 	struct log_limit refusal_limit;
 	struct sip_stats stats;
 };
@@ -118,6 +121,9 @@ bool admission_connection(const struct sip *s, const struct addr *source, size_t
 /* Finds the account of an out-of-dialog request; false: it was answered or dropped. */
 bool admission_request(struct request *rq);
 void admission_config(struct sip *s);
+/* The address that an outbound leg goes to may answer, whoever it is.  false: no memory. */
+MUST_USE bool dialled_add(struct sip_leg *leg);
+void dialled_remove(struct sip_leg *leg);
 bool cidr_list_match(const struct cidr_list *list, const struct addr *a);
 
 /* --- request.c: what comes out of the parser --- */

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/id.h"
 #include "common/secret.h"
+#include "sip-worker/sip/dialling.h"
 
 static void on_deadline(struct loop_timer *t);
 
@@ -43,8 +44,7 @@ copy_dialog(struct sip_leg *leg, const struct request *rq)
 	const sip_t *sip = rq->sip;
 	const struct listener *l = listener_of(rq);
 
-	leg->home = su_home_new(sizeof *leg->home);
-	if (!leg->home || !l)
+	if (!l)
 		return false;
 	leg->local = sip_from_dup(leg->home, (sip_from_t *)sip->sip_to);
 	leg->remote = sip_to_dup(leg->home, (sip_to_t *)sip->sip_from);
@@ -62,9 +62,42 @@ copy_dialog(struct sip_leg *leg, const struct request *rq)
 	       sip_from_tag(leg->home, leg->local, leg->tag) == 0;
 }
 
-static void
+struct sip_leg *
+leg_alloc(struct sip *s, const struct account *account)
+{
+	struct sip_leg *leg = calloc(1, sizeof *leg);
+	uint8_t random[LEG_TAG_SIZE / 2];
+
+	if (!leg)
+		return NULL;
+	leg->s = s;
+	leg->account = account;
+	leg->home = su_home_new(sizeof *leg->home);
+	leg->local_sdp.session = (uint64_t)clock_wall_ms();
+	leg->local_sdp.version = 1;
+	leg->remote_sdp.dtmf_payload_type = -1;
+	id_random(random, sizeof random);
+	id_hex(leg->tag, random, sizeof random);
+	if (leg->home)
+		return leg;
+	leg_free(leg);
+	return NULL;
+}
+
+bool
+leg_register(struct sip_leg *leg)
+{
+	if (!map_put(leg->s->dialogs, leg->tag, leg))
+		return false;
+	list_append(&leg->s->legs, &leg->node);
+	leg->s->stats.legs++;
+	return true;
+}
+
+void
 leg_free(struct sip_leg *leg)
 {
+	dialling_free(leg->dial);
 	if (leg->home)
 		su_home_unref(leg->home);
 	tport_unref(leg->tport);
@@ -76,9 +109,6 @@ leg_free(struct sip_leg *leg)
 static bool
 copy_session(struct sip_leg *leg, const struct session_result *session)
 {
-	leg->local_sdp.session = (uint64_t)clock_wall_ms();
-	leg->local_sdp.version = 1;
-	leg->remote_sdp.dtmf_payload_type = -1;
 	if (!session->has_offer)
 		return true;
 	leg->remote_sdp = session->remote;
@@ -92,22 +122,19 @@ struct sip_leg *
 leg_create(struct request *rq, const struct session_result *session)
 {
 	struct sip *s = rq->s;
-	struct sip_leg *leg = calloc(1, sizeof *leg);
-	uint8_t random[LEG_TAG_SIZE / 2];
+	struct sip_leg *leg = leg_alloc(s, rq->account);
 
 	if (!leg)
 		return NULL;
-	leg->s = s;
-	leg->account = rq->account;
 	leg->transport = rq->transport;
 	leg->source = rq->source;
-	id_random(random, sizeof random);
-	id_hex(leg->tag, random, sizeof random);
-	if (!copy_dialog(leg, rq) || !copy_session(leg, session) ||
-	    !map_put(s->dialogs, leg->tag, leg))
+	leg->max_forwards = rq->sip->sip_max_forwards
+				    ? (uint32_t)rq->sip->sip_max_forwards->mf_count
+				    : 70;
+	if (!copy_dialog(leg, rq) || !copy_session(leg, session) || !leg_register(leg))
 		goto fail;
 	if (!loop_timer_set(s->loop, &leg->deadline, SIP_ANSWER_TIMEOUT_MS, on_deadline))
-		goto fail_mapped;
+		goto fail_registered;
 	/* The transaction takes a reference of its own, whether it comes to be or not. */
 	leg->invite = nta_incoming_create(s->agent, NULL, msg_ref(rq->msg), rq->sip, TAG_END());
 	if (!leg->invite)
@@ -116,13 +143,13 @@ leg_create(struct request *rq, const struct session_result *session)
 	nta_incoming_tag(leg->invite, leg->tag);
 	nta_incoming_bind(leg->invite, leg_invite_event, leg);
 	session_timer_read(leg, rq->sip);
-	list_append(&s->legs, &leg->node);
-	s->stats.legs++;
 	return leg;
 fail_armed:
 	loop_timer_cancel(s->loop, &leg->deadline);
-fail_mapped:
+fail_registered:
 	map_remove(s->dialogs, leg->tag);
+	list_remove(&leg->node);
+	s->stats.legs--;
 fail:
 	leg_free(leg);
 	return NULL;
@@ -138,6 +165,8 @@ leg_close(struct sip_leg *leg)
 	leg->state = LEG_ENDED;
 	loop_timer_cancel(s->loop, &leg->deadline);
 	map_remove(s->dialogs, leg->tag);
+	dialling_close(leg);
+	dialled_remove(leg);
 	nta_incoming_destroy(leg->invite);
 	nta_incoming_destroy(leg->reinvite);
 	nta_outgoing_destroy(leg->bye);
@@ -260,6 +289,10 @@ on_deadline(struct loop_timer *t)
 
 	switch (leg->state) {
 	case LEG_PROCEEDING:
+		if (leg->dial) {
+			dial_deadline(leg);
+			return;
+		}
 		sip_leg_reject(leg, 480, "not answered in time", 0);
 		leg_ended(leg, SIP_END_TRANSPORT, "not answered in time");
 		return;

@@ -1,4 +1,4 @@
-/* leg.h - an inbound INVITE dialog inside the stack.
+/* leg.h - an INVITE dialog inside the stack; what only outbound ones have is in dialling.h.
  *
  *   PROCEEDING ──200──▶ ANSWERED ──ACK──▶ CONFIRMED ──our BYE──▶ LEAVING ──▶ ENDED
  *       │ CANCEL, refusal   │ no ACK: BYE     │ peer's BYE                     ▲
@@ -33,6 +33,8 @@ struct refer {
 	struct loop_timer unsent;
 };
 
+struct dialling;
+
 /* The 180 of a caller who requires 100rel. */
 struct reliable {
 	bool wanted, acknowledged;
@@ -61,6 +63,7 @@ struct sip_leg {
 	uint32_t local_cseq, remote_cseq, invite_cseq;
 	enum sip_transport transport;
 	struct addr source;
+	bool counted;   /* in sip.dialled */
 	tport_t *tport; /* referenced */
 
 	/* transactions, NULL: none */
@@ -73,6 +76,7 @@ struct sip_leg {
 
 	struct reliable reliable;
 	struct refer refer;
+	struct dialling *dial; /* NULL: inbound */
 
 	/* the session */
 	bool offer_wanted;  /* the INVITE had no offer: ours goes into the 200 */
@@ -80,7 +84,10 @@ struct sip_leg {
 	struct sdp_layout *layout;
 	struct sdp_local local_sdp;
 	struct media_remote remote_sdp;
-	int64_t session_expires_s; /* 0: no session timer */
+	int64_t session_expires_s;      /* 0: no session timer */
+	enum codec codecs[CODEC_COUNT]; /* the only ones, … */
+	size_t codec_count;             /* … 0: those of the configuration */
+	uint32_t max_forwards;          /* of the INVITE that came */
 };
 
 /* What negotiation made of an offer. */
@@ -91,6 +98,12 @@ struct session_result {
 };
 
 /* --- leg.c --- */
+/* With a tag and a home; in no list.  NULL: no memory. */
+struct sip_leg *leg_alloc(struct sip *s, const struct account *account);
+/* Its dialog can be found from now on.  false: no memory. */
+MUST_USE bool leg_register(struct sip_leg *leg);
+/* Of one that was not registered; others are buried. */
+void leg_free(struct sip_leg *leg);
 /* From an admitted INVITE; its transaction takes a reference to the message.  NULL: no memory. */
 struct sip_leg *leg_create(struct request *rq, const struct session_result *session);
 /* Frees what was buried. */
@@ -108,6 +121,14 @@ void leg_set_deadline(struct sip_leg *leg, int64_t delay_ms);
 int leg_invite_event(struct sip_leg *leg, nta_incoming_t *irq, const sip_t *sip);
 
 /* --- send.c: our own requests in the dialog --- */
+/* The URL that makes the library send to an address, in home; NULL: no memory.  By TLS the name
+ * (NULL: none) goes along: it is to be in the certificate. */
+const char *
+leg_hop(const struct addr *a, enum sip_transport transport, const char *name, su_home_t *home);
+/* Where the next request goes to. */
+const char *leg_next_hop(const struct sip_leg *leg, su_home_t *home);
+/* Is a one that the leg's requests may go to and come from? */
+bool leg_may_reach(const struct sip_leg *leg, const struct addr *a);
 /* Request line, routes, dialog headers with the next CSeq; the caller adds the rest.  NULL: no
  * memory. */
 msg_t *leg_request(struct sip_leg *leg, sip_method_t method, const char *name);

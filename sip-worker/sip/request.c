@@ -5,7 +5,7 @@
 #include <sofia-sip/sip_tag.h>
 #include <string.h>
 
-#include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/dialling.h"
 
 static enum sip_transport
 transport_of(const tport_t *tport)
@@ -131,8 +131,7 @@ drop_stranger(struct request *rq)
 static bool
 may_use(const struct sip_leg *leg, const struct request *rq)
 {
-	return addr_equal_host(&leg->source, &rq->source) ||
-	       cidr_list_match(&leg->account->sip.allow, &rq->source);
+	return leg_may_reach(leg, &rq->source);
 }
 
 int
@@ -144,6 +143,10 @@ request_received(struct sip *s, nta_agent_t *agent, msg_t *msg, sip_t *sip)
 	sip_method_t method;
 
 	s->stats.received++;
+	if (sip && sip->sip_status) {
+		source_of(msg, &rq.source);
+		dial_stray(s, sip, &rq.source);
+	}
 	if (!sip || !sip->sip_request || sip->sip_request->rq_method == sip_method_ack) {
 		nta_msg_discard(agent, msg);
 		return 0;

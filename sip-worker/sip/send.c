@@ -6,34 +6,47 @@
 #include <sofia-sip/tport_tag.h>
 #include <string.h>
 
-#include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/dialling.h"
 #include "sip-worker/sip/tls.h"
 
+bool
+leg_may_reach(const struct sip_leg *leg, const struct addr *a)
+{
+	const char *why;
+
+	if (addr_equal_host(a, &leg->source) || cidr_list_match(&leg->account->sip.allow, a))
+		return true;
+	return leg->dial && dial_may_reach(leg, a, &why);
+}
+
+const char *
+leg_hop(const struct addr *a, enum sip_transport transport, const char *name, su_home_t *home)
+{
+	char text[ADDR_TEXT_SIZE];
+
+	if (transport == SIP_TLS && name)
+		return su_sprintf(home, "sip:%s:%u;transport=tls;maddr=%s", name, addr_port(a),
+				  addr_host(a, text));
+	return su_sprintf(home, "sip:%s;transport=%s", addr_text(a, text),
+			  transport == SIP_UDP   ? "udp"
+			  : transport == SIP_TCP ? "tcp"
+						 : "tls");
+}
+
 /* Never a name, never an address that the account has nothing to do with: then the call's source,
- * which as the last hop knows the way.  By TLS the name goes along: it is to be in the certificate. */
-static const char *
-next_hop(const struct sip_leg *leg, su_home_t *home)
+ * which as the last hop knows the way. */
+const char *
+leg_next_hop(const struct sip_leg *leg, su_home_t *home)
 {
 	const url_t *url = leg->route ? leg->route->r_url : leg->target->m_url;
 	const char *port = url->url_port;
 	struct addr a;
-	char text[ADDR_TEXT_SIZE];
 	int64_t number = leg->transport == SIP_TLS ? 5061 : 5060;
 
-	if (!url->url_host || !addr_parse(url->url_host, 0, &a) ||
-	    (!addr_equal_host(&a, &leg->source) &&
-	     !cidr_list_match(&leg->account->sip.allow, &a)) ||
-	    (port && !str_to_int64(port, 1, 65535, &number)))
+	if (!url->url_host || (port && !str_to_int64(port, 1, 65535, &number)) ||
+	    !addr_parse(url->url_host, (uint16_t)number, &a) || !leg_may_reach(leg, &a))
 		a = leg->source;
-	else
-		addr_set_port(&a, (uint16_t)number);
-	if (leg->transport == SIP_TLS && url->url_host)
-		return su_sprintf(home, "sip:%s:%u;transport=tls;maddr=%s", url->url_host,
-				  addr_port(&a), addr_host(&a, text));
-	return su_sprintf(home, "sip:%s;transport=%s", addr_text(&a, text),
-			  leg->transport == SIP_UDP   ? "udp"
-			  : leg->transport == SIP_TCP ? "tcp"
-						      : "tls");
+	return leg_hop(&a, leg->transport, url->url_host, home);
 }
 
 /* Request-URI and Route (RFC 3261 12.2.1.1), with a strict router first in line or without. */
@@ -87,7 +100,7 @@ nta_outgoing_t *
 leg_send(struct sip_leg *leg, msg_t *msg, nta_response_f *callback)
 {
 	const url_t *url = leg->route ? leg->route->r_url : leg->target->m_url;
-	const char *hop = next_hop(leg, msg_home(msg));
+	const char *hop = leg_next_hop(leg, msg_home(msg));
 	nta_outgoing_t *orq = NULL;
 
 	if (hop) {

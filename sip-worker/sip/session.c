@@ -36,11 +36,13 @@ has_family(const struct addr_list *list, int family)
 }
 
 static void
-capabilities(const struct sip *s, struct sdp_capabilities *caps)
+capabilities(const struct sip *s, const struct sip_leg *leg, struct sdp_capabilities *caps)
 {
+	bool own = leg && leg->codec_count > 0;
+
 	*caps = (struct sdp_capabilities){
-		.codecs = s->cfg->media.codecs,
-		.codec_count = s->cfg->media.codec_count,
+		.codecs = own ? leg->codecs : s->cfg->media.codecs,
+		.codec_count = own ? leg->codec_count : s->cfg->media.codec_count,
 		.ipv4 = has_family(&s->cfg->media.address, AF_INET),
 		.ipv6 = has_family(&s->cfg->media.address, AF_INET6),
 		.srtp = s->cfg->media.srtp,
@@ -82,7 +84,7 @@ session_negotiate(const struct sip *s, const struct sip_leg *leg, const char *te
 	struct sdp_capabilities caps;
 	int status;
 
-	capabilities(s, &caps);
+	capabilities(s, leg, &caps);
 	status = negotiate(&caps, text, len, out, why);
 	if (status)
 		return status;
@@ -135,7 +137,7 @@ describe_offer(struct sip_leg *leg, su_home_t *home)
 	struct buf b;
 
 	buf_init(&b, SDP_TEXT_MAX);
-	capabilities(leg->s, &caps);
+	capabilities(leg->s, leg, &caps);
 	offer_key(leg, caps.srtp);
 	/* Our own wish: who was held may come back this way. */
 	leg->local_sdp.direction = MEDIA_SENDRECV;
@@ -176,7 +178,7 @@ take_answer(struct sip_leg *leg, const char *sdp, size_t len, const char **why)
 	struct sdp_capabilities caps;
 	bool ok = false;
 
-	capabilities(leg->s, &caps);
+	capabilities(leg->s, leg, &caps);
 	if (!leg->local_sdp.offer_key.suite)
 		caps.srtp = SRTP_OFF;
 	if (negotiate(&caps, sdp, len, &result, why) == 0) {

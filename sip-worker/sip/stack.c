@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/resolve.h"
 #include "sip-worker/sip/tls.h"
 
 #define PAUSE_NS         1000000
@@ -244,9 +245,10 @@ sip_create(struct loop *l, const struct config *cfg, const struct sip_ops *ops, 
 	su_init();
 	su_log_redirect(NULL, library_log, NULL);
 	s->dialogs = map_create();
+	s->dialled = map_create();
 	s->digest = digest_create(cfg->sip.realm);
 	s->rate = rate_create();
-	if (!s->dialogs || !s->digest || !s->rate || !create_headers(s)) {
+	if (!s->dialogs || !s->dialled || !s->digest || !s->rate || !create_headers(s)) {
 		fault_set(f, "sip", "out of memory");
 		sip_destroy(s);
 		return NULL;
@@ -276,6 +278,8 @@ sip_destroy(struct sip *s)
 		su_root_destroy(s->root);
 	su_home_unref(s->home);
 	map_destroy(s->dialogs);
+	map_destroy(s->dialled);
+	resolver_destroy(s->resolver);
 	digest_destroy(s->digest);
 	rate_destroy(s->rate);
 	free(s);

@@ -3,7 +3,7 @@
 #include <sofia-sip/sip_util.h>
 #include <string.h>
 
-#include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/dialling.h"
 
 #define NORMAL_CLEARING "Q.850;cause=16;text=\"Normal call clearing\""
 #define ACK_GUARD_MS    40000 /* the library gives up at 64*T1, 32 s; this is for its sake */
@@ -18,7 +18,7 @@ sip_leg_set_owner(struct sip_leg *leg, void *owner)
 void
 sip_leg_ring(struct sip_leg *leg)
 {
-	if (leg->state != LEG_PROCEEDING)
+	if (leg->state != LEG_PROCEEDING || leg->dial)
 		return;
 	if (leg->reliable.wanted)
 		reliable_ring(leg);
@@ -34,7 +34,7 @@ sip_leg_answer(struct sip_leg *leg, const struct media_local *local)
 	su_home_t home[1] = { SU_HOME_INIT(home) };
 	sip_payload_t *payload;
 
-	if (leg->state != LEG_PROCEEDING)
+	if (leg->state != LEG_PROCEEDING || leg->dial)
 		return;
 	leg->local_sdp.media = *local;
 	su_home_init(home);
@@ -62,7 +62,7 @@ sip_leg_reject(struct sip_leg *leg, int status, const char *why, int retry_after
 	struct sip *s = leg->s;
 	su_home_t home[1] = { SU_HOME_INIT(home) };
 
-	if (leg->state != LEG_PROCEEDING)
+	if (leg->state != LEG_PROCEEDING || leg->dial)
 		return;
 	su_home_init(home);
 	s->stats.refused++;
@@ -87,6 +87,10 @@ sip_leg_bye(struct sip_leg *leg, const char *reason)
 		 reason && reason[0] ? reason : NORMAL_CLEARING);
 	switch (leg->state) {
 	case LEG_PROCEEDING:
+		if (leg->dial) {
+			dial_abandon(leg);
+			return;
+		}
 		sip_leg_reject(leg, 480, "call ended", 0);
 		leg_set_deadline(leg, 0);
 		return;
@@ -111,6 +115,10 @@ sip_leg_destroy(struct sip_leg *leg)
 	leg->owner = NULL;
 	switch (leg->state) {
 	case LEG_PROCEEDING:
+		if (leg->dial) {
+			dial_abandon(leg);
+			return;
+		}
 		sip_leg_reject(leg, 480, "call ended", 0);
 		break;
 	case LEG_ANSWERED:
