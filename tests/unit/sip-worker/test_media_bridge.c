@@ -407,6 +407,52 @@ test_clip(void **state)
 	clip_unref(c);
 }
 
+/* One side encrypts, the other does not. */
+static void
+test_encrypted(void **state)
+{
+	struct pair x;
+	struct srtp_session *srtp = srtp_session_create();
+	struct srtp_key key = { .suite = SRTP_SUITE_80 };
+	struct rtp_packet h = { 0 };
+	uint8_t data[1500] = { 0 };
+	size_t len = 0;
+	bool heard = false;
+
+	assert_non_null(srtp);
+	memset(key.material, 7, sizeof(key.material));
+	srtp_session_send_key(srtp, &key);
+	srtp_session_hear_key(srtp, &key);
+	pair_open(&x, *state);
+	x.o[1].remote.send_key = x.o[1].remote.hear_key = key;
+	pair_start(&x);
+	for (int i = 0; i < 200 && !heard; i++) {
+		struct pollfd pfd = { .fd = x.p[1].fd, .events = POLLIN };
+
+		pair_talk(&x.p[0], 0, 0x22, 160);
+		assert_int_equal(poll(&pfd, 1, 3000), 1);
+		len = (size_t)recv(x.p[1].fd, data, sizeof(data), 0);
+		if (rtp_is_rtcp(data, len))
+			continue;
+		assert_int_equal(srtp_session_open_rtp(srtp, data, &len), SRTP_TAKE);
+		assert_int_equal(len, RTP_HEADER + 160);
+		heard = data[RTP_HEADER] == 0x22;
+	}
+	assert_true(heard);
+	h.seq = 5;
+	h.ssrc = 9;
+	rtp_write(data, &h);
+	memset(data + RTP_HEADER, 0x44, 160);
+	len = srtp_session_seal_rtp(srtp, data, RTP_HEADER + 160);
+	assert_int_not_equal(data[RTP_HEADER + 1], 0x44);
+	sendto(x.p[1].fd, data, len, 0, &x.p[1].to.sa, addr_len(&x.p[1].to));
+	pair_voice(&x.p[0], &h, data);
+	assert_int_equal(data[0], 0x44);
+	assert_int_equal(h.len, 160);
+	pair_close(&x);
+	srtp_session_destroy(srtp);
+}
+
 int
 main(void)
 {
@@ -421,6 +467,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_hold, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_partners, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_clip, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_encrypted, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
