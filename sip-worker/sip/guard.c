@@ -17,6 +17,7 @@
 #define FD_SCAN_MAX     4096 /* listeners are bound early, among the first descriptors */
 #define CONNECTIONS_MAX 4096
 #define ACCEPT_BATCH    64
+#define BACKLOG         1024
 #define SWEEP_MS        1000
 #define SILENT_MS       15000   /* a new connection must have said something valid by then */
 #define IDLE_MS         1800000 /* and one that is used, again within this */
@@ -236,10 +237,13 @@ note_listener(const struct sip *s, int fd)
 		if (!addr_equal(&l->addr, &bound) ||
 		    (type == SOCK_DGRAM) != (l->transport == SIP_UDP))
 			continue;
-		if (type == SOCK_DGRAM)
+		if (type == SOCK_DGRAM) {
 			guard.udp[guard.udp_count++] = fd;
-		else
+		} else {
+			/* The library lets 64 wait; the rest of a burst would try again in 1 s. */
+			listen(fd, BACKLOG);
 			guard.tcp[guard.tcp_count++] = fd;
+		}
 		return;
 	}
 }
