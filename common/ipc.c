@@ -14,11 +14,13 @@
 #define READ_CHUNK (64u << 10)
 #define READ_TURN  (256u << 10) /* bytes from one peer before the others get their turn */
 #define KEEP_MAX   (256u << 10) /* an idle connection gives back larger buffers */
+#define GATHER_MAX (16u << 10)  /* bytes that wait for the end of the turn */
 #define DEPTH_MAX  64           /* what is in a body was at most JSON_DEPTH_MAX deep by itself */
 
 struct ipc {
 	struct loop *loop;
 	struct loop_io io;
+	struct loop_end end; /* of the turn: flush */
 	const struct ipc_ops *ops;
 	void *arg;
 	struct ucred peer;
@@ -54,6 +56,7 @@ hang_up(struct ipc *c)
 {
 	int fd = c->io.fd;
 
+	loop_end_cancel(&c->end);
 	loop_unwatch(c->loop, &c->io);
 	if (fd >= 0)
 		close(fd);
@@ -259,10 +262,15 @@ fail:
 	return e;
 }
 
+static void
+on_end(struct loop_end *e)
+{
+	flush(container_of(e, struct ipc, end));
+}
+
 enum err
 ipc_send(struct ipc *c, const json_t *msg)
 {
-	bool idle = ipc_queued(c) == 0;
 	enum err e;
 
 	if (c->dead || c->closed)
@@ -272,8 +280,10 @@ ipc_send(struct ipc *c, const json_t *msg)
 		c->sent = 0;
 	}
 	e = encode(c, msg);
-	if (e != ERR_OK || !idle)
+	if (e != ERR_OK || c->want_write)
 		return e;
+	if (ipc_queued(c) < GATHER_MAX && loop_at_end(c->loop, &c->end, on_end))
+		return ERR_OK;
 	flush(c);
 	return c->dead ? ERR_CLOSED : ERR_OK;
 }
@@ -332,6 +342,8 @@ ipc_close(struct ipc *c)
 {
 	if (!c || c->closed)
 		return;
+	if (list_linked(&c->end.node))
+		flush(c); /* a last word of this turn */
 	hang_up(c);
 	c->closed = true;
 	if (!c->busy)

@@ -1,6 +1,7 @@
 /* ipc.h - the control link's transport: a big-endian u32 length and one JSON object, over a Unix
  * stream socket (DESIGN.md 8).
  *
+ * Frames sent within one turn of the loop leave together at its end, with one system call.
  * A connection never blocks: what the socket does not take is queued in whole frames up to
  * IPC_QUEUE_MAX, after which ipc_send() says ERR_BUSY and the caller sheds load or closes.
  * Malformed input ends this peer (ops->gone with ERR_PROTOCOL), never the process.  Loop

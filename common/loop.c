@@ -24,6 +24,7 @@ struct loop {
 	uint32_t count, cap;
 	struct epoll_event batch[BATCH];
 	int batch_len;
+	struct list ends; /* struct loop_end::node */
 };
 
 struct loop *
@@ -35,6 +36,7 @@ loop_create(void)
 	if (!l)
 		return NULL;
 	l->set_ms = INT64_MAX;
+	list_init(&l->ends);
 	l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (l->epoll_fd < 0)
 		goto fail_epoll;
@@ -274,6 +276,37 @@ run_ready(struct loop *l)
 	l->batch_len = 0;
 }
 
+/* --- the end of a turn --- */
+
+bool
+loop_at_end(struct loop *l, struct loop_end *e, void (*run)(struct loop_end *e))
+{
+	if (!l->in_turn)
+		return false;
+	e->run = run;
+	if (!list_linked(&e->node))
+		list_append(&l->ends, &e->node);
+	return true;
+}
+
+void
+loop_end_cancel(struct loop_end *e)
+{
+	list_remove(&e->node);
+}
+
+static void
+run_ends(struct loop *l)
+{
+	struct list *n;
+
+	while ((n = list_pop(&l->ends)) != NULL) {
+		struct loop_end *e = container_of(n, struct loop_end, node);
+
+		e->run(e);
+	}
+}
+
 void
 loop_step(struct loop *l, int timeout_ms)
 {
@@ -286,6 +319,7 @@ loop_step(struct loop *l, int timeout_ms)
 	l->in_turn = true;
 	run_ready(l);
 	run_timers(l);
+	run_ends(l);
 	l->in_turn = false;
 	arm_timer_fd(l);
 }

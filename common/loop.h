@@ -10,6 +10,7 @@
 
 #include "common/base.h"
 #include "common/err.h"
+#include "common/list.h"
 
 struct loop;
 
@@ -49,5 +50,15 @@ struct loop_timer {
 MUST_USE bool loop_timer_set(struct loop *l, struct loop_timer *t, int64_t delay_ms,
 			     void (*fire)(struct loop_timer *t));
 void loop_timer_cancel(struct loop *l, struct loop_timer *t); /* not armed: nothing */
+
+/* --- the end of a turn: what many callbacks ask for and one system call does --- */
+struct loop_end {
+	struct list node; /* zeroed: not asked for */
+	void (*run)(struct loop_end *e);
+};
+/* Runs e once when all that is ready and due in this turn has run; asked for again: still once.
+ * false: no turn is under way, the caller does it himself. */
+MUST_USE bool loop_at_end(struct loop *l, struct loop_end *e, void (*run)(struct loop_end *e));
+void loop_end_cancel(struct loop_end *e); /* not asked for: nothing */
 
 #endif

@@ -266,8 +266,40 @@ sending_to_a_dead_peer_inside_a_callback(void **state)
 	close(peer);
 	peer = -1;
 	turn();
-	/* The send fails, what the peer said still arrives, and gone comes last. */
-	assert_string_equal(story, "{\"a\":1}; CLOSED; {\"b\":1}; CLOSED; gone CLOSED; ");
+	/* It is sent at the end of the turn; what the peer said arrives, and gone comes last. */
+	assert_string_equal(story, "{\"a\":1}; OK; {\"b\":1}; OK; gone CLOSED; ");
+}
+
+static void
+assert_received(const char *first, const char *second)
+{
+	char expected[64], is[64];
+	size_t len = frame(expected, first);
+
+	if (second)
+		len += frame(expected + len, second);
+	assert_int_equal(recv(peer, is, sizeof(is), MSG_DONTWAIT), (ssize_t)len);
+	assert_memory_equal(is, expected, len);
+}
+
+static void
+frames_of_a_turn_leave_together(void **state)
+{
+	char out[64];
+	size_t len = frame(out, "{\"a\":1}");
+
+	(void)state;
+	send_on_message = true;
+	len += frame(out + len, "{\"b\":1}");
+	put(out, len);
+	turn();
+	assert_received("{\"a\":1}", "{\"b\":1}");
+	/* A last word leaves before the connection is closed. */
+	close_on_message = true;
+	put(out, len);
+	turn();
+	assert_null(conn);
+	assert_received("{\"a\":1}", NULL);
 }
 
 static void
@@ -452,6 +484,7 @@ main(void)
 		T(the_end_of_the_peer_is_told_once),
 		T(closing_inside_callbacks_is_fine),
 		T(sending_to_a_dead_peer_inside_a_callback),
+		T(frames_of_a_turn_leave_together),
 		T(a_peer_that_only_stops_reading_is_gone_too),
 		T(a_full_queue_is_said_and_drains_later),
 		T(small_frames_keep_order_through_the_queue),

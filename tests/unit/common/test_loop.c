@@ -374,6 +374,38 @@ runs_until_stopped(void **state)
 	assert_string_equal(story, "stop stop ");
 }
 
+static struct loop_end last, taken_back;
+
+static void
+on_last(struct loop_end *e)
+{
+	tell(e == &last ? "end" : "never");
+}
+
+static void
+on_asks_for_end(struct loop_timer *t)
+{
+	on_named(t);
+	assert_true(loop_at_end(loop, &last, on_last));
+	assert_true(loop_at_end(loop, &taken_back, on_last));
+	loop_end_cancel(&taken_back);
+}
+
+static void
+the_end_of_a_turn_comes_once(void **state)
+{
+	struct named t[] = { { .name = "1" }, { .name = "2" } };
+
+	(void)state;
+	assert_false(loop_at_end(loop, &last, on_last)); /* no turn is under way */
+	loop_end_cancel(&last);
+	for (size_t i = 0; i < ARRAY_LEN(t); i++)
+		assert_true(loop_timer_set(loop, &t[i].timer, 0, on_asks_for_end));
+	loop_step(loop, 100);
+	loop_step(loop, 0);
+	assert_string_equal(story, "1 2 end ");
+}
+
 static bool
 arm_many(void *arg)
 {
@@ -413,6 +445,7 @@ main(void)
 		T(pushing_back_costs_no_system_call),
 		T(an_earlier_timer_set_within_a_turn_rings),
 		T(loops_nest),
+		T(the_end_of_a_turn_comes_once),
 		T(runs_until_stopped),
 		cmocka_unit_test(survives_lack_of_memory),
 	};
