@@ -68,7 +68,7 @@ ring(struct mailbox *m)
 }
 
 enum err
-mailbox_post(struct mailbox *m, struct task *t)
+mailbox_post_quietly(struct mailbox *m, struct task *t)
 {
 	size_t at = atomic_load_explicit(&m->tail, memory_order_relaxed);
 	struct cell *c;
@@ -92,9 +92,24 @@ mailbox_post(struct mailbox *m, struct task *t)
 	c->task = t;
 	/* Sequentially consistent, as is the look at `armed`: see the head of this file. */
 	atomic_store(&c->turn, at + 1);
+	return ERR_OK;
+}
+
+void
+mailbox_wake(struct mailbox *m)
+{
 	if (atomic_load(&m->armed) && atomic_exchange(&m->armed, false))
 		ring(m);
-	return ERR_OK;
+}
+
+enum err
+mailbox_post(struct mailbox *m, struct task *t)
+{
+	enum err e = mailbox_post_quietly(m, t);
+
+	if (e == ERR_OK)
+		mailbox_wake(m);
+	return e;
 }
 
 bool

@@ -22,6 +22,9 @@ struct mailbox *mailbox_create(size_t slots);
 /* Runs nothing: leftover tasks get `drop(t)` (NULL: free). */
 void mailbox_destroy(struct mailbox *m, void (*drop)(struct task *t));
 MUST_USE enum err mailbox_post(struct mailbox *m, struct task *t);
+/* Posts without waking the receiver: mailbox_wake() must follow, once for many. */
+MUST_USE enum err mailbox_post_quietly(struct mailbox *m, struct task *t);
+void mailbox_wake(struct mailbox *m);
 /* Receiver: run everything posted so far (at most `max`, 0: all). Returns how many ran. */
 size_t mailbox_drain(struct mailbox *m, size_t max);
 /* Receiver, cheap: is there anything? (one atomic load) */

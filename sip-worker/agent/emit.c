@@ -83,6 +83,20 @@ run_ended(struct task *task)
 	message_destroy(m);
 }
 
+static void
+on_turn_end(struct loop_end *e)
+{
+	mailbox_wake(container_of(e, struct talk_home, wake)->events);
+}
+
+static enum err
+hand_over(struct talk_home *h, struct task *task)
+{
+	if (loop_at_end(h->loop, &h->wake, on_turn_end))
+		return mailbox_post_quietly(h->events, task);
+	return mailbox_post(h->events, task);
+}
+
 /* false: still no room. */
 static bool
 flush(struct talk *t)
@@ -91,7 +105,7 @@ flush(struct talk *t)
 		struct talk_message *m = container_of(t->events.next, struct talk_message, link);
 
 		list_remove(&m->link); /* the reader may free it at once */
-		if (mailbox_post(t->home->events, &m->task) != ERR_OK) {
+		if (hand_over(t->home, &m->task) != ERR_OK) {
 			list_insert_before(t->events.next, &m->link);
 			return false;
 		}

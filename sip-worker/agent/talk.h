@@ -52,6 +52,7 @@ struct talk_home {
 	void *app;
 	struct list backlog; /* of talks with events waiting */
 	struct loop_timer retry;
+	struct loop_end wake; /* the app, once for the events of a turn */
 };
 
 struct talk {

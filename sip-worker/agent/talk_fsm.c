@@ -176,9 +176,9 @@ enter_state(void *owner, int from, int to, int event)
 {
 	struct talk *t = self(owner);
 
-	log_info("agent", "state", "talk=%llu owner=%llu from=%s on=%s to=%s",
-		 (unsigned long long)t->id, (unsigned long long)t->owner, states[from].name,
-		 event_names[event], states[to].name);
+	log_debug("agent", "state", "talk=%llu owner=%llu from=%s on=%s to=%s",
+		  (unsigned long long)t->id, (unsigned long long)t->owner, states[from].name,
+		  event_names[event], states[to].name);
 	talk_arm(t);
 }
 

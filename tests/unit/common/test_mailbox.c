@@ -133,6 +133,25 @@ the_descriptor_is_readable_only_when_it_must(void **state)
 	mailbox_destroy(m, NULL);
 }
 
+static void
+quiet_posts_wake_once(void **state)
+{
+	struct mailbox *m = mailbox_create(4);
+	struct numbered t[2];
+
+	(void)state;
+	number(t, 2);
+	assert_int_equal(mailbox_post_quietly(m, &t[0].task), ERR_OK);
+	assert_int_equal(mailbox_post_quietly(m, &t[1].task), ERR_OK);
+	assert_true(mailbox_pending(m));
+	assert_false(readable(m));
+	mailbox_wake(m);
+	assert_true(readable(m));
+	assert_int_equal(mailbox_drain(m, 0), 2);
+	assert_false(readable(m));
+	mailbox_destroy(m, NULL);
+}
+
 static struct mailbox *again_box;
 static struct numbered again_task;
 
@@ -337,6 +356,7 @@ main(void)
 		T(full_is_said_and_order_kept),
 		T(leftovers_are_freed),
 		T(the_descriptor_is_readable_only_when_it_must),
+		T(quiet_posts_wake_once),
 		T(a_task_posts_itself_for_later),
 		T(a_loop_drains_it),
 		T(threads_post_to_a_loop),
