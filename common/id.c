@@ -9,10 +9,27 @@ id_init(void)
 	return sodium_init() >= 0;
 }
 
+/* The kernel is asked once for many ids.  Bytes are wiped when they are handed out; no process
+ * forks without exec. */
 void
 id_random(void *out, size_t len)
 {
-	randombytes_buf(out, len);
+	static _Thread_local struct {
+		unsigned char bytes[512];
+		size_t left;
+	} pool;
+
+	if (len > sizeof(pool.bytes) / 4) {
+		randombytes_buf(out, len);
+		return;
+	}
+	if (len > pool.left) {
+		randombytes_buf(pool.bytes, sizeof(pool.bytes));
+		pool.left = sizeof(pool.bytes);
+	}
+	pool.left -= len;
+	memcpy(out, pool.bytes + pool.left, len);
+	sodium_memzero(pool.bytes + pool.left, len);
 }
 
 const char *
