@@ -136,13 +136,15 @@ call_create(struct worker *w, struct sip_leg *leg, const struct sip_invite *inv)
 	c->worker = w;
 	c->gen = container_of(w->generations.prev, struct generation, node);
 	c->account = inv->account;
-	c->leg = leg;
+	c->caller.call = c->far.call = c;
+	c->caller.leg = leg;
+	c->header_mode = !inv->transfer;
 	c->has_offer = inv->has_offer;
 	c->started_ms = clock_mono_ms();
 	id_token(c->id);
 	id_token(c->token);
 	fsm_init(&c->fsm, &call_fsm, CALL_NEW);
-	c->media_params = (struct media_open){
+	c->caller.params = (struct media_open){
 		.remote = inv->remote,
 		.family = addr_family(inv->has_offer ? &inv->remote.rtp : &inv->source),
 		.nat = inv->account->sip.nat,
@@ -158,7 +160,7 @@ call_create(struct worker *w, struct sip_leg *leg, const struct sip_invite *inv)
 		free(c);
 		return NULL;
 	}
-	c->media_params.owner = c->handle;
+	c->caller.params.owner = c->handle;
 	c->gen->calls++;
 	worker_count_account(w, c->account, +1);
 	c->tls = str_eq(inv->transport, "tls");
@@ -175,10 +177,12 @@ call_free(struct call *c)
 	msg_finish_body(MSG_CLAIM, &c->ask);
 	msg_finish_reply(MSG_CLAIM, &c->claim);
 	json_decref(c->sip_info);
+	outcome_finish(&c->outcome);
 	worker_count_account(c->worker, c->account, -1);
 	c->gen->calls--;
 	c->gen->idle_since_ms = clock_mono_ms();
-	secret_wipe(&c->media_params.remote, sizeof(c->media_params.remote));
+	secret_wipe(&c->caller.params.remote, sizeof(c->caller.params.remote));
+	secret_wipe(&c->far.params.remote, sizeof(c->far.params.remote));
 	free(c);
 }
 
@@ -301,7 +305,7 @@ call_complete(struct call *c, json_t *output, const char *reason)
 
 	if (!c->claimed)
 		return;
-	c->claimed = false;
+	c->completed = true;
 	memcpy(m.call, c->id, sizeof(m.call));
 	memcpy(m.token, c->token, sizeof(m.token));
 	ignore_err(str_copy(m.reason, sizeof(m.reason), reason) ? ERR_OK : ERR_INVALID);
@@ -330,20 +334,26 @@ call_spool(struct call *c)
 }
 
 void
+call_party_close(struct call *c, struct call_party *p)
+{
+	if (p->leg)
+		sip_leg_destroy(p->leg);
+	p->leg = NULL;
+	if (p->media && !p->closing)
+		media_close(c->worker->media, p->media);
+	p->closing = true; /* until its last event, which says that media is gone */
+}
+
+void
 call_close(struct call *c, const char *cause)
 {
-	struct worker *w = c->worker;
-
 	c->end_cause = cause;
 	if (c->agent)
-		agent_stop(w->agent, c->agent);
+		agent_stop(c->worker->agent, c->agent);
 	c->agent = 0;
-	if (c->leg)
-		sip_leg_destroy(c->leg);
-	c->leg = NULL;
-	if (c->media)
-		media_close(w->media, c->media);
-	else
+	call_party_close(c, &c->caller);
+	call_party_close(c, &c->far);
+	if (!c->caller.media && !c->far.media)
 		fsm_post(&c->fsm, EV_CLOSED, NULL);
 }
 
@@ -369,9 +379,9 @@ call_digit(struct call *c, char digit, int duration_ms, const char *source)
 }
 
 static const char *
-media_change(const struct call *c, bool held)
+media_change(bool was_held, bool held)
 {
-	if (held == c->held)
+	if (held == was_held)
 		return "changed";
 	return held ? "hold" : "resume";
 }
@@ -383,20 +393,22 @@ call_suite(const struct media_remote *remote)
 }
 
 void
-call_media_changed(struct call *c, const struct media_remote *remote)
+call_media_changed(struct call *c, struct call_party *p, const struct media_remote *remote)
 {
 	bool held = remote->direction == MEDIA_RECVONLY || remote->direction == MEDIA_INACTIVE;
 	char text[ADDR_TEXT_SIZE];
 
 	call_report(c, CALL_EVENT_MEDIA,
-		    json_pack("{s:s, s:s, s:s, s:s*}", "state", media_change(c, held), "remote",
+		    json_pack("{s:s, s:s, s:s, s:s, s:s*}", "state", media_change(p->held, held),
+			      "party", p == &c->far ? "far" : "caller", "remote",
 			      addr_text(&remote->rtp, text), "codec", codec_names[remote->codec],
 			      "srtp", call_suite(remote)));
-	note_keys(c, remote);
-	c->media_params.remote = *remote;
-	if (c->media)
-		media_update(c->worker->media, c->media, remote);
-	if (held != c->held && c->agent)
+	if (p == &c->caller)
+		note_keys(c, remote);
+	p->params.remote = *remote;
+	if (p->media)
+		media_update(c->worker->media, p->media, remote);
+	if (held != p->held && c->agent && p == &c->caller)
 		agent_hold(c->worker->agent, c->agent, held);
-	c->held = held;
+	p->held = held;
 }

@@ -12,6 +12,8 @@
 #include "common/msg.h"
 #include "sip-worker/agent/agent.h"
 #include "sip-worker/media/media.h"
+#include "sip-worker/sip/dial.h"
+#include "sip-worker/sip/refer.h"
 #include "sip-worker/sip/sip.h"
 
 struct worker;
@@ -27,6 +29,10 @@ struct worker;
 	X(TALKING,          0) /* the agent's max_duration, media and session timers       */ \
 	X(COMMITTING,    2000) /* handed back anyway, the outcome is spooled               */ \
 	X(SPOOLING,       100) /* the disk is waited for so long and no longer             */ \
+	X(HANDING,          0) /* left before the action that entered it returns           */ \
+	X(REFERRING,        0) /* the account's refer_timeout, refer_ring_timeout          */ \
+	X(DIALLING,         0) /* the account's ring_timeout                               */ \
+	X(BRIDGED,          0) /* media and session timers of both legs                    */ \
 	X(RETURNING,    35000) /* the BYE's transaction gives up before                    */ \
 	X(CLOSING,       2000) /* media's last statistics                                  */ \
 	X(ENDED,            0) /* freed at the end of the turn                             */
@@ -49,6 +55,16 @@ struct worker;
 	X(SPOOLED)        /* likewise, on our own disk                                     */ \
 	X(GIVEN_UP)       /* api-server gave the call to nobody: it was reaped             */ \
 	X(HAND_BACK)      /* the drain's end                                               */ \
+	X(GO_BYE)         /* HANDING: which way                                            */ \
+	X(GO_REFER)                                                                          \
+	X(GO_INVITE)                                                                         \
+	X(GO_AGENT)       /* the return failed, the conversation goes on                   */ \
+	X(REFER_PROGRESS)                                                                    \
+	X(REFER_DONE)     /* the far end answered, or nobody will say                      */ \
+	X(RETURN_FAILED)  /* REFER or INVITE                                               */ \
+	X(FAR_PROGRESS)                                                                      \
+	X(FAR_ANSWERED)                                                                      \
+	X(FAR_GONE)       /* the far end hung up or was lost                               */ \
 	X(HUNG_UP)        /* our BYE is answered                                           */ \
 	X(CLOSED)         /* the media session is gone                                     */ \
 	X(DEADLINE)
@@ -70,6 +86,21 @@ enum call_ev {
 
 extern const struct fsm_def call_fsm; /* owner: struct call */
 
+/* One side of a call: a dialog and its media. */
+struct call_party {
+	struct call *call;
+	struct sip_leg *leg;      /* NULL: none (any more) */
+	struct media_open params; /* remote, latching */
+	struct media_local local;
+	media_id media; /* 0: none */
+	bool held, closing;
+	struct media_stats stats; /* once closed */
+	bool has_stats;
+};
+
+/* The owner that media events of the far party name. */
+#define CALL_FAR (UINT64_C(1) << 31)
+
 struct call {
 	struct list node; /* worker.calls, or worker.graveyard once ENDED */
 	struct worker *worker;
@@ -82,27 +113,27 @@ struct call {
 	int64_t started_ms, answered_ms; /* monotonic; 0: not yet */
 	int64_t seq;                     /* of the last timeline entry */
 
-	struct sip_leg *leg; /* NULL: none any more */
-	bool has_offer, held;
-	bool tls;                       /* the way the INVITE came */
-	bool keys_noted;                /* keys that anybody on the way may have read */
-	struct media_open media_params; /* remote, latching */
-	struct media_local local;
-	media_id media; /* 0: none */
-	agent_id agent; /* 0: none */
+	struct call_party caller, far; /* far: of an INVITE return */
+	bool has_offer;                /* the INVITE's; else the ACK answers ours */
+	bool tls;                      /* the way the INVITE came */
+	bool keys_noted;               /* keys that anybody on the way may have read */
+	agent_id agent;                /* 0: none */
 
-	bool claimed; /* the claim is ours and neither released nor completed */
+	bool claimed; /* the claim is ours: neither released nor given up */
 	struct msg_claim_reply claim;
 	struct msg_claim ask; /* kept until the reply */
 	json_t *sip_info;     /* {"from","to","headers"} for the agent */
 	enum return_type return_type;
 	char task[128]; /* the agent's, for an early hang-up */
 
-	const char *end_cause;    /* static text: why it ended */
-	const char *bye_reason;   /* static text: Reason of our BYE */
-	struct media_stats stats; /* once CLOSED */
-	bool has_stats;
-	char last_digit; /* one press may come twice, as RFC 4733 and as INFO */
+	bool header_mode;       /* a return carries the context */
+	bool completed;         /* its outcome is on its way, or durable */
+	bool return_failed;     /* once: REFER or INVITE */
+	bool give_back;         /* by return_type; else (lost, timed out) by BYE alone */
+	struct outcome outcome; /* the last one: what a return carries */
+	const char *end_cause;  /* static text: why it ended */
+	const char *bye_reason; /* static text: Reason of our BYE */
+	char last_digit;        /* one press may come twice, as RFC 4733 and as INFO */
 	const char *last_digit_source;
 	int64_t last_digit_ms;
 	int refuse_status;      /* REFUSED, UNREADY */
@@ -122,7 +153,7 @@ void call_digit(struct call *c, char digit, int duration_ms, const char *source)
 /* NULL where it is in clear. */
 const char *call_suite(const struct media_remote *remote);
 /* A re-INVITE was answered, or a delayed offer's ACK came. */
-void call_media_changed(struct call *c, const struct media_remote *remote);
+void call_media_changed(struct call *c, struct call_party *p, const struct media_remote *remote);
 /* Sends the claim; REFUSED is posted when it cannot be. */
 void call_claim(struct call *c);
 /* Puts the unconfirmed outcome on our own disk; SPOOLED follows, or the state's deadline. */
@@ -137,7 +168,21 @@ void call_complete(struct call *c, json_t *output, const char *reason);
 json_t *call_output(const struct outcome *o); /* outputContext; new */
 json_t *
 call_disconnect_output(const struct call *c); /* CALLER_DISCONNECT, or NULL by configuration */
-/* Lets go of leg, agent and media; CLOSED follows. */
+/* Lets go of legs, agent and media; CLOSED follows. */
 void call_close(struct call *c, const char *cause);
+void call_party_close(struct call *c, struct call_party *p);
+
+/* --- call_return.c: the three ways back --- */
+
+/* Keeps what a return will carry; takes o's maps. */
+void call_keep_outcome(struct call *c, struct outcome *o);
+void call_bye(struct call *c);   /* with the context on it in header mode */
+void call_refer(struct call *c); /* RETURN_FAILED is posted when it cannot be */
+void call_dial(struct call *c);  /* likewise */
+void call_bridge(struct call *c);
+/* The failure is in the timeline; posts GO_BYE or GO_AGENT, by on_failure. */
+void call_return_failed(struct call *c);
+extern const struct sip_dial_ops call_dial_ops;
+void call_on_refer(struct call *c, const struct sip_refer *r);
 
 #endif

@@ -1,18 +1,25 @@
 /* The life of a call.
  *
- *                INVITE             CLAIMED               READY                  ACK, first RTP,
- * 500 ms NEW ───────────▶ CLAIMING ─────────▶ STARTING ─────────────▶ ANSWERED ────────────────┐ │
- * │ └──READY_DELAYED──▶ OFFERED ──ACK────────────┤ refused,  │        no agent,  │ │ ▼ CANCEL,   │
- * CANCEL:    │             hang-up,   │                  TALKING 2 s: 503  │        release    │ no
- * ACK     │     hang-up         │ outcome, │                   │                        │
- * ┌─────────────────┤ media timeout ▼                   ▼                        ▼   ▼ ▼ CLOSING
- * ◀──────────────────────────────────────────┐            COMMITTING │  ▲ │    durable   │  │ 2 s
- *                            │  │       BYE answered, BYEs crossed            │  ┌───────────┘  ▼
- *            media is gone   │  └──────────────────────────── RETURNING ◀─────┼──┴──────────
- * SPOOLING ▼                                                │   on our disk, or 100 ms ENDED
- * hang-up while committing
+ *        INVITE             CLAIMED               READY              ACK, first RTP, 500 ms
+ *   NEW ───────▶ CLAIMING ─────────▶ STARTING ──────────▶ ANSWERED ───────────────────────┐
+ *                   │                  │ └─READY_DELAYED─▶ OFFERED ──ACK──────────────────┤
+ *         refused,  │       no agent,  │                      │                           ▼
+ *         CANCEL,   │       CANCEL:    │           hang-up,   │          hang-up       TALKING
+ * ◀──────┐ 2 s: 503  │       release    │           no ACK     │      ┌───────────────────┤ │ ▼ ▼
+ * ▼      ▼   outcome,        │            │ CLOSING ◀──────────────────────────────────────────┐
+ * media timeout   ▼            │ │  ▲                                             │ COMMITTING │
+ *  media is gone    │  │ caller hangs up from any state below        │     durable   │   │ 2 s │ ▼
+ * │                                             │               │   ▼            │ ENDED│ │ │
+ * SPOOLING       │ │                                             │               ▼   ▼ 100 ms     │
+ *                      │             REFERRING ◀──REFER─────────── HANDING ◀───────────┘ │ │ │  │
+ * failed ──────────────▶ │ │ │ ▲                             │ │    answered, │ INVITE │ │ │ │
+ * failed, timeout             │ │    silence   │              BYE ┌────────┼─┘ └─┼── on_failure:
+ * agent ────────┘ │              ▼                  ▼        ▼     │ └───────── RETURNING
+ * ◀─────────────┘   DIALLING ─┘ BYE answered      ▲                           │ answered └──────
+ * far end gone ─── BRIDGED
  *
- * The outcome is durable before the BYE leaves; a caller is never kept longer than 2.1 s for it. */
+ * The outcome is durable before BYE, REFER or INVITE leaves; a caller is never kept longer than
+ * 2.1 s for it. */
 #include "sip-worker/call.h"
 
 #include "common/clock.h"
@@ -22,6 +29,19 @@
 #define REASON_NORMAL  "Q.850;cause=16;text=\"Normal call clearing\""
 #define REASON_TIMER   "Q.850;cause=102;text=\"Recovery on timer expiry\""
 #define REASON_FAILURE "SIP;cause=500;text=\"Call lost\""
+
+static void
+on_deadline(struct loop_timer *t)
+{
+	call_feed(container_of(t, struct call, deadline), EV_DEADLINE, NULL);
+}
+
+static void
+arm(struct call *c, int64_t ms)
+{
+	if (!loop_timer_set(c->worker->loop, &c->deadline, ms, on_deadline))
+		log_err("call", "no_deadline", "call=%s", c->id);
+}
 
 static void
 act_claim(void *owner, const void *arg)
@@ -59,7 +79,7 @@ act_start(void *owner, const void *arg)
 	call_report(c, CALL_EVENT_CLAIMED,
 		    json_pack("{s:s, s:s}", "transfer", c->claim.transfer, "conversation",
 			      c->claim.conversation));
-	if (media_open(w->media, &c->media_params, &c->local, &c->media) != ERR_OK) {
+	if (media_open(w->media, &c->caller.params, &c->caller.local, &c->caller.media) != ERR_OK) {
 		unready(c, "No media port is free");
 		return;
 	}
@@ -67,7 +87,7 @@ act_start(void *owner, const void *arg)
 		unready(c, "The agent cannot start");
 		return;
 	}
-	sip_leg_ring(c->leg);
+	sip_leg_ring(c->caller.leg);
 	call_report(c, CALL_EVENT_RINGING, NULL);
 }
 
@@ -78,7 +98,7 @@ refuse(struct call *c, const char *cause)
 	c->worker->counts.refused++;
 	call_report(c, CALL_EVENT_REFUSED,
 		    json_pack("{s:i, s:s}", "status", c->refuse_status, "reason", c->refuse_why));
-	sip_leg_reject(c->leg, c->refuse_status, c->refuse_why, c->retry_after_s);
+	sip_leg_reject(c->caller.leg, c->refuse_status, c->refuse_why, c->retry_after_s);
 	call_close(c, cause);
 }
 
@@ -134,20 +154,21 @@ act_answer(void *owner, const void *arg)
 {
 	struct call *c = owner;
 	char local[ADDR_TEXT_SIZE], remote[ADDR_TEXT_SIZE];
-	const struct media_remote *r = &c->media_params.remote;
+	const struct media_remote *r = &c->caller.params.remote;
 
 	(void)arg;
 	c->answered_ms = clock_mono_ms();
 	c->worker->counts.answered++;
-	sip_leg_answer(c->leg, &c->local);
-	media_start(c->worker->media, c->media);
+	sip_leg_answer(c->caller.leg, &c->caller.local);
+	media_start(c->worker->media, c->caller.media);
 	call_report(c, CALL_EVENT_ANSWERED,
-		    c->has_offer ? json_pack("{s:s, s:s, s:s, s:i, s:s*}", "codec",
-					     codec_names[r->codec], "local",
-					     addr_text(&c->local.rtp, local), "remote",
-					     addr_text(&r->rtp, remote), "ptime", r->ptime_ms,
-					     "srtp", call_suite(r))
-				 : json_pack("{s:s}", "local", addr_text(&c->local.rtp, local)));
+		    c->has_offer
+			    ? json_pack("{s:s, s:s, s:s, s:i, s:s*}", "codec",
+					codec_names[r->codec], "local",
+					addr_text(&c->caller.local.rtp, local), "remote",
+					addr_text(&r->rtp, remote), "ptime", r->ptime_ms, "srtp",
+					call_suite(r))
+			    : json_pack("{s:s}", "local", addr_text(&c->caller.local.rtp, local)));
 }
 
 static void
@@ -156,7 +177,7 @@ act_begin(void *owner, const void *arg)
 	struct call *c = owner;
 
 	(void)arg;
-	agent_begin(c->worker->agent, c->agent, c->media);
+	agent_begin(c->worker->agent, c->agent, c->caller.media);
 }
 
 /* --- the end --- */
@@ -165,16 +186,20 @@ static void
 act_commit(void *owner, const void *arg)
 {
 	struct call *c = owner;
-	const struct outcome *o = arg;
-	json_t *output = call_output(o);
+	/* The outcome is ours from here: the caller of the machine finds it empty. */
+	struct outcome *o = (struct outcome *)(uintptr_t)arg;
+	json_t *output;
 
 	c->bye_reason = REASON_NORMAL;
 	c->end_cause = "handed back";
+	c->give_back = true;
 	c->worker->counts.handed_back++;
 	call_report(c, CALL_EVENT_OUTCOME,
 		    json_pack("{s:s, s:s, s:s}", "transferType", outcome_type_names[o->type],
 			      "currentTaskName", o->task, "reason", o->reason));
-	call_complete(c, output, o->reason);
+	call_keep_outcome(c, o);
+	output = call_output(&c->outcome);
+	call_complete(c, output, c->outcome.reason);
 	json_decref(output);
 }
 
@@ -186,11 +211,15 @@ act_commit_timeout(void *owner, const void *arg)
 	(void)arg;
 	c->bye_reason = REASON_TIMER;
 	c->end_cause = "media timeout";
+	c->give_back = false;
 	c->worker->counts.lost++;
 	call_report(c, CALL_EVENT_MEDIA, json_pack("{s:s}", "state", "timeout"));
 	agent_stop(c->worker->agent, c->agent);
 	c->agent = 0;
-	call_complete(c, NULL, "media_timeout");
+	if (!c->completed)
+		call_complete(c, NULL, "media_timeout");
+	else
+		fsm_post(&c->fsm, EV_COMMITTED, NULL); /* the last hand-back's outcome stands */
 }
 
 static void
@@ -200,42 +229,172 @@ act_spool(void *owner, const void *arg)
 	call_spool(owner);
 }
 
+/* --- the way back --- */
+
 static void
-hand_back(struct call *c, const char *durable)
+hand_over(struct call *c, const char *durable)
 {
+	static const enum call_ev ways[] = {
+		[RETURN_BYE] = EV_GO_BYE,
+		[RETURN_REFER] = EV_GO_REFER,
+		[RETURN_INVITE] = EV_GO_INVITE,
+	};
+
 	if (durable)
 		call_report(c, CALL_EVENT_COMMITTED, json_pack("{s:s}", "where", durable));
-	if (c->return_type != RETURN_BYE)
-		call_report(
-			c, CALL_EVENT_NOTE,
-			json_pack("{s:s}", "text",
-				  "this version hands back by BYE; REFER and INVITE are not sent"));
-	call_report(c, CALL_EVENT_RETURN, json_pack("{s:s, s:s}", "type", "BYE", "state", "sent"));
-	call_report(c, CALL_EVENT_BYE,
-		    json_pack("{s:s, s:s}", "by", "us", "reason", c->bye_reason));
-	sip_leg_bye(c->leg, c->bye_reason);
+	else
+		log_err("call", "not_durable", "call=%s", c->id);
+	fsm_post(&c->fsm, c->give_back ? (int)ways[c->return_type] : (int)EV_GO_BYE, NULL);
 }
 
 static void
-act_return(void *owner, const void *arg)
+act_hand_over(void *owner, const void *arg)
 {
 	(void)arg;
-	hand_back(owner, "database");
+	hand_over(owner, "database");
 }
 
 static void
-act_return_spooled(void *owner, const void *arg)
+act_hand_over_spooled(void *owner, const void *arg)
 {
 	(void)arg;
-	hand_back(owner, "spool");
+	hand_over(owner, "spool");
 }
 
 static void
-act_return_anyway(void *owner, const void *arg)
+act_hand_over_anyway(void *owner, const void *arg)
 {
 	(void)arg;
-	log_err("call", "not_durable", "call=%s", ((struct call *)owner)->id);
-	hand_back(owner, NULL);
+	hand_over(owner, NULL);
+}
+
+static void
+act_bye(void *owner, const void *arg)
+{
+	(void)arg;
+	call_bye(owner);
+}
+
+static void
+act_refer(void *owner, const void *arg)
+{
+	(void)arg;
+	call_refer(owner);
+}
+
+/* A provisional NOTIFY: from now on the other patience counts. */
+static void
+act_refer_progress(void *owner, const void *arg)
+{
+	struct call *c = owner;
+	const struct sip_refer *r = arg;
+
+	if (r->state != SIP_REFER_ACCEPTED)
+		arm(c, c->account->returns.refer_ring_timeout_ms);
+}
+
+static void
+return_state(struct call *c, const char *type, const char *state)
+{
+	call_report(c, CALL_EVENT_RETURN, json_pack("{s:s, s:s}", "type", type, "state", state));
+}
+
+static void
+act_refer_silent(void *owner, const void *arg)
+{
+	(void)arg;
+	return_state(owner, "REFER", "unconfirmed");
+	call_bye(owner);
+}
+
+static void
+act_refer_peer_bye(void *owner, const void *arg)
+{
+	struct call *c = owner;
+
+	(void)arg;
+	return_state(c, "REFER", "unconfirmed");
+	call_report(c, CALL_EVENT_BYE, json_pack("{s:s}", "by", "caller"));
+	call_close(c, c->end_cause);
+}
+
+static void
+act_dial(void *owner, const void *arg)
+{
+	(void)arg;
+	call_dial(owner);
+}
+
+static void
+act_dial_timeout(void *owner, const void *arg)
+{
+	struct call *c = owner;
+
+	(void)arg;
+	return_state(c, "INVITE", "timeout");
+	call_party_close(c, &c->far);
+	call_return_failed(c);
+}
+
+static void
+act_bridge(void *owner, const void *arg)
+{
+	(void)arg;
+	call_bridge(owner);
+}
+
+static void
+act_return_failed(void *owner, const void *arg)
+{
+	(void)arg;
+	call_return_failed(owner);
+}
+
+static void
+act_resume(void *owner, const void *arg)
+{
+	struct call *c = owner;
+
+	(void)arg;
+	c->end_cause = NULL;
+	media_tone(c->worker->media, c->caller.media, MEDIA_TONE_NONE);
+	agent_resume(c->worker->agent, c->agent, "transfer_failed");
+}
+
+static void
+act_far_gone(void *owner, const void *arg)
+{
+	struct call *c = owner;
+
+	(void)arg;
+	c->end_cause = "the far end hung up";
+	call_report(c, CALL_EVENT_BYE, json_pack("{s:s}", "by", "far"));
+	call_party_close(c, &c->far);
+	call_bye(c);
+}
+
+static void
+act_bridge_silent(void *owner, const void *arg)
+{
+	struct call *c = owner;
+
+	(void)arg;
+	c->bye_reason = REASON_TIMER;
+	c->end_cause = "media timeout";
+	call_report(c, CALL_EVENT_MEDIA, json_pack("{s:s}", "state", "timeout"));
+	call_party_close(c, &c->far);
+	call_bye(c);
+}
+
+/* The caller leaves while the call is being returned, or is bridged: its outcome stands. */
+static void
+act_caller_left(void *owner, const void *arg)
+{
+	struct call *c = owner;
+
+	(void)arg;
+	call_report(c, CALL_EVENT_BYE, json_pack("{s:s}", "by", "caller"));
+	call_close(c, c->end_cause);
 }
 
 static void
@@ -247,7 +406,8 @@ act_caller_gone(void *owner, const void *arg)
 	(void)arg;
 	c->worker->counts.hung_up++;
 	call_report(c, CALL_EVENT_BYE, json_pack("{s:s}", "by", "caller"));
-	call_complete(c, output, "caller_hangup");
+	if (!c->completed) /* else the last hand-back's outcome stands */
+		call_complete(c, output, "caller_hangup");
 	json_decref(output);
 	call_close(c, "caller hung up");
 }
@@ -259,7 +419,8 @@ act_lost(void *owner, const void *arg)
 
 	(void)arg;
 	c->worker->counts.lost++;
-	call_complete(c, NULL, "signalling_lost");
+	if (!c->completed)
+		call_complete(c, NULL, "signalling_lost");
 	call_close(c, c->end_cause ? c->end_cause : "signalling lost");
 }
 
@@ -275,7 +436,8 @@ act_given_up(void *owner, const void *arg)
 	c->worker->counts.lost++;
 	agent_stop(c->worker->agent, c->agent);
 	c->agent = 0;
-	hand_back(c, NULL);
+	call_party_close(c, &c->far);
+	call_bye(c);
 }
 
 static void
@@ -355,16 +517,39 @@ static const struct fsm_rule rules[] = {
 	{ CALL_TALKING,    EV_MEDIA_TIMEOUT, CALL_COMMITTING, act_commit_timeout  },
 	{ CALL_TALKING,    EV_HAND_BACK,     FSM_SAME,        act_hand_back       },
 
-	{ CALL_COMMITTING, EV_COMMITTED,     CALL_RETURNING,  act_return          },
-	{ CALL_COMMITTING, EV_DEADLINE,      CALL_SPOOLING,   act_spool           },
-	{ CALL_SPOOLING,   EV_COMMITTED,     CALL_RETURNING,  act_return          },
-	{ CALL_SPOOLING,   EV_SPOOLED,       CALL_RETURNING,  act_return_spooled  },
-	{ CALL_SPOOLING,   EV_DEADLINE,      CALL_RETURNING,  act_return_anyway   },
+	{ CALL_COMMITTING, EV_COMMITTED,     CALL_HANDING,    act_hand_over         },
+	{ CALL_COMMITTING, EV_DEADLINE,      CALL_SPOOLING,   act_spool             },
+	{ CALL_SPOOLING,   EV_COMMITTED,     CALL_HANDING,    act_hand_over         },
+	{ CALL_SPOOLING,   EV_SPOOLED,       CALL_HANDING,    act_hand_over_spooled },
+	{ CALL_SPOOLING,   EV_DEADLINE,      CALL_HANDING,    act_hand_over_anyway  },
 	/* The outcome was frozen and is on its way: it stands. */
-	{ CALL_COMMITTING, EV_HANGUP,        CALL_CLOSING,    act_close           },
-	{ CALL_COMMITTING, EV_LEG_LOST,      CALL_CLOSING,    act_close           },
-	{ CALL_SPOOLING,   EV_HANGUP,        CALL_CLOSING,    act_close           },
-	{ CALL_SPOOLING,   EV_LEG_LOST,      CALL_CLOSING,    act_close           },
+	{ CALL_COMMITTING, EV_HANGUP,        CALL_CLOSING,    act_caller_left       },
+	{ CALL_COMMITTING, EV_LEG_LOST,      CALL_CLOSING,    act_close             },
+	{ CALL_SPOOLING,   EV_HANGUP,        CALL_CLOSING,    act_caller_left       },
+	{ CALL_SPOOLING,   EV_LEG_LOST,      CALL_CLOSING,    act_close             },
+
+	{ CALL_HANDING,    EV_GO_BYE,        CALL_RETURNING,  act_bye               },
+	{ CALL_HANDING,    EV_GO_REFER,      CALL_REFERRING,  act_refer             },
+	{ CALL_HANDING,    EV_GO_INVITE,     CALL_DIALLING,   act_dial              },
+	{ CALL_HANDING,    EV_GO_AGENT,      CALL_TALKING,    act_resume            },
+
+	{ CALL_REFERRING,  EV_REFER_PROGRESS, FSM_SAME,       act_refer_progress    },
+	{ CALL_REFERRING,  EV_REFER_DONE,    CALL_RETURNING,  act_bye               },
+	{ CALL_REFERRING,  EV_RETURN_FAILED, CALL_HANDING,    act_return_failed     },
+	{ CALL_REFERRING,  EV_DEADLINE,      CALL_RETURNING,  act_refer_silent      },
+	{ CALL_REFERRING,  EV_HANGUP,        CALL_CLOSING,    act_refer_peer_bye    },
+	{ CALL_REFERRING,  EV_LEG_LOST,      CALL_CLOSING,    act_close             },
+
+	{ CALL_DIALLING,   EV_FAR_ANSWERED,  CALL_BRIDGED,    act_bridge            },
+	{ CALL_DIALLING,   EV_RETURN_FAILED, CALL_HANDING,    act_return_failed     },
+	{ CALL_DIALLING,   EV_DEADLINE,      CALL_HANDING,    act_dial_timeout      },
+	{ CALL_DIALLING,   EV_HANGUP,        CALL_CLOSING,    act_caller_left       },
+	{ CALL_DIALLING,   EV_LEG_LOST,      CALL_CLOSING,    act_close             },
+
+	{ CALL_BRIDGED,    EV_FAR_GONE,      CALL_RETURNING,  act_far_gone          },
+	{ CALL_BRIDGED,    EV_MEDIA_TIMEOUT, CALL_RETURNING,  act_bridge_silent     },
+	{ CALL_BRIDGED,    EV_HANGUP,        CALL_CLOSING,    act_caller_left       },
+	{ CALL_BRIDGED,    EV_LEG_LOST,      CALL_CLOSING,    act_close             },
 
 	{ CALL_RETURNING,  EV_HUNG_UP,       CALL_CLOSING,    act_close           },
 	{ CALL_RETURNING,  EV_HANGUP,        CALL_CLOSING,    act_close           }, /* BYEs crossed */
@@ -389,12 +574,6 @@ static const char *const events[] = {
 /* clang-format on */
 
 static void
-on_deadline(struct loop_timer *t)
-{
-	call_feed(container_of(t, struct call, deadline), EV_DEADLINE, NULL);
-}
-
-static void
 enter(void *owner, int from, int to, int event)
 {
 	struct call *c = owner;
@@ -406,9 +585,13 @@ enter(void *owner, int from, int to, int event)
 		return;
 	if (to == CALL_STARTING)
 		ms = c->account->agent_start_timeout_ms;
+	else if (to == CALL_REFERRING)
+		ms = c->account->returns.refer_timeout_ms;
+	else if (to == CALL_DIALLING)
+		ms = c->account->returns.ring_timeout_ms;
 	loop_timer_cancel(c->worker->loop, &c->deadline);
-	if (ms && !loop_timer_set(c->worker->loop, &c->deadline, ms, on_deadline))
-		log_err("call", "no_deadline", "call=%s state=%s", c->id, states[to].name);
+	if (ms)
+		arm(c, ms);
 }
 
 const struct fsm_def call_fsm = {

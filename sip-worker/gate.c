@@ -5,7 +5,7 @@
 #include "sip-worker/worker.h"
 
 #define PROBE_MS 20 /* while INVITEs arrive: how late does a timer fire? */
-#define LAG_SHED_MS                                                                                \
+#define LAG_SHED_MS \
 	100              /* above it the peer's T1 (500 ms) is in danger: refuse rather than queue \
 			  */
 #define PENDING_SHED 512 /* claims that api-server has not answered */

@@ -15,7 +15,7 @@
 struct call *
 worker_call(struct worker *w, uint64_t handle)
 {
-	uint32_t slot = (uint32_t)handle;
+	uint32_t slot = (uint32_t)handle; /* CALL_FAR is above every slot */
 
 	if (slot >= w->slot_count || w->slot_gen[slot] != (uint32_t)(handle >> 32))
 		return NULL;
@@ -48,6 +48,25 @@ on_reap(struct loop_timer *t)
 }
 
 static json_t *
+stats_info(const struct media_stats *m)
+{
+	json_t *info = json_pack(
+		"{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "sent",
+		(json_int_t)m->packets_sent, "received", (json_int_t)m->packets_received, "lost",
+		(json_int_t)m->lost, "late", (json_int_t)m->late, "concealed",
+		(json_int_t)m->concealed, "bad_source", (json_int_t)m->bad_source, "jitter_us",
+		(json_int_t)m->jitter_us, "remote_lost", (json_int_t)m->remote_lost,
+		"remote_jitter_us", (json_int_t)m->remote_jitter_us, "round_trip_us",
+		(int)m->round_trip_us);
+
+	if (info && m->srtp)
+		json_object_set_new(info, "srtp",
+				    json_pack("{s:I, s:I}", "bad_tag", (json_int_t)m->srtp_bad_tag,
+					      "replayed", (json_int_t)m->srtp_replayed));
+	return info;
+}
+
+static json_t *
 ended_info(const struct call *c)
 {
 	int64_t now = clock_mono_ms();
@@ -55,24 +74,10 @@ ended_info(const struct call *c)
 		"{s:s, s:I}", "cause", c->end_cause ? c->end_cause : "-", "duration_ms",
 		c->answered_ms ? (json_int_t)(now - c->answered_ms) : (json_int_t)0);
 
-	if (info && c->has_stats)
-		json_object_set_new(info, "rtp",
-				    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}",
-					      "sent", (json_int_t)c->stats.packets_sent, "received",
-					      (json_int_t)c->stats.packets_received, "lost",
-					      (json_int_t)c->stats.lost, "late",
-					      (json_int_t)c->stats.late, "concealed",
-					      (json_int_t)c->stats.concealed, "bad_source",
-					      (json_int_t)c->stats.bad_source, "jitter_us",
-					      (json_int_t)c->stats.jitter_us, "remote_lost",
-					      (json_int_t)c->stats.remote_lost, "remote_jitter_us",
-					      (json_int_t)c->stats.remote_jitter_us,
-					      "round_trip_us", (int)c->stats.round_trip_us));
-	if (info && c->has_stats && c->stats.srtp)
-		json_object_set_new(info, "srtp",
-				    json_pack("{s:I, s:I}", "bad_tag",
-					      (json_int_t)c->stats.srtp_bad_tag, "replayed",
-					      (json_int_t)c->stats.srtp_replayed));
+	if (info && c->caller.has_stats)
+		json_object_set_new(info, "rtp", stats_info(&c->caller.stats));
+	if (info && c->far.has_stats)
+		json_object_set_new(info, "rtp_far", stats_info(&c->far.stats));
 	return info;
 }
 
@@ -177,8 +182,8 @@ destroy_calls(struct worker *w)
 	{
 		struct call *c = container_of(n, struct call, node);
 
-		if (c->leg)
-			sip_leg_destroy(c->leg);
+		call_party_close(c, &c->caller);
+		call_party_close(c, &c->far);
 		w->slots[(uint32_t)c->handle] = NULL;
 		list_remove(n);
 		call_free(c);

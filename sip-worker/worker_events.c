@@ -19,7 +19,7 @@ on_invite(void *app, struct sip_leg *leg, const struct sip_invite *inv)
 		sip_leg_destroy(leg);
 		return;
 	}
-	sip_leg_set_owner(leg, c);
+	sip_leg_set_owner(leg, &c->caller);
 	call_feed(c, EV_INVITE, NULL);
 }
 
@@ -38,13 +38,29 @@ on_refused(void *app, const struct sip_refusal *r)
 			     "reason", r->reason ? r->reason : ""));
 }
 
+/* Owners of legs are the parties of a call; what is said of an inbound leg alone comes for the
+ * caller. */
+static struct call *
+call_of(void *owner)
+{
+	return ((struct call_party *)owner)->call;
+}
+
+static bool
+is_far(const void *owner)
+{
+	const struct call_party *p = owner;
+
+	return p == &p->call->far;
+}
+
 static void
 on_confirmed(void *owner, const struct media_remote *remote)
 {
-	struct call *c = owner;
+	struct call *c = call_of(owner);
 
 	if (remote)
-		call_media_changed(c, remote);
+		call_media_changed(c, &c->caller, remote);
 	call_report(c, CALL_EVENT_CONFIRMED, NULL);
 	call_feed(c, EV_ACK, NULL);
 }
@@ -52,13 +68,20 @@ on_confirmed(void *owner, const struct media_remote *remote)
 static void
 on_changed(void *owner, const struct media_remote *remote)
 {
-	call_media_changed(owner, remote);
+	call_media_changed(call_of(owner), owner, remote);
 }
 
 static void
 on_info_digit(void *owner, char digit, int duration_ms)
 {
-	call_digit(owner, digit, duration_ms, "info");
+	struct call *c = call_of(owner);
+
+	if (c->fsm.state == CALL_BRIDGED)
+		ignore_err(media_send_digit(c->worker->media,
+					    is_far(owner) ? c->caller.media : c->far.media, digit,
+					    duration_ms));
+	else if (!is_far(owner))
+		call_digit(c, digit, duration_ms, "info");
 }
 
 static void
@@ -74,20 +97,33 @@ on_leg_ended(void *owner, const struct sip_end *end)
 		[SIP_END_TRANSPORT] = { EV_LEG_LOST, "the peer answers nothing any more" },
 	};
 	/* clang-format on */
-	struct call *c = owner;
+	struct call *c = call_of(owner);
 
-	/* In RETURNING the cause of the hand-back stands. */
+	if (end->reason)
+		call_report(c, CALL_EVENT_NOTE,
+			    json_pack("{s:s, s:s}", "reason", end->reason, "party",
+				      is_far(owner) ? "far" : "caller"));
+	if (is_far(owner)) {
+		call_feed(c, EV_FAR_GONE, NULL);
+		return;
+	}
+	/* While it is handed back the cause of that stands. */
 	if (!c->end_cause)
 		c->end_cause = by_cause[end->cause].cause;
-	if (end->reason)
-		call_report(c, CALL_EVENT_NOTE, json_pack("{s:s}", "reason", end->reason));
 	call_feed(c, by_cause[end->cause].ev, NULL);
 }
 
 static void
 on_hung_up(void *owner)
 {
-	call_feed(owner, EV_HUNG_UP, NULL);
+	if (!is_far(owner))
+		call_feed(call_of(owner), EV_HUNG_UP, NULL);
+}
+
+static void
+on_refer(void *owner, const struct sip_refer *r)
+{
+	call_on_refer(call_of(owner), r);
 }
 
 /* --- from the media engine --- */
@@ -95,7 +131,7 @@ on_hung_up(void *owner)
 static void
 on_first_rtp(void *app, uint64_t owner, const struct addr *from)
 {
-	struct call *c = worker_call(app, owner);
+	struct call *c = owner & CALL_FAR ? NULL : worker_call(app, owner);
 	char text[ADDR_TEXT_SIZE];
 
 	if (!c)
@@ -108,7 +144,7 @@ on_first_rtp(void *app, uint64_t owner, const struct addr *from)
 static void
 on_digit(void *app, uint64_t owner, char digit, int duration_ms, const char *source)
 {
-	struct call *c = worker_call(app, owner);
+	struct call *c = owner & CALL_FAR ? NULL : worker_call(app, owner);
 
 	if (c)
 		call_digit(c, digit, duration_ms, source);
@@ -118,7 +154,7 @@ static void
 on_played(void *app, uint64_t owner, uint32_t play, enum media_stop_how how, int played_ms)
 {
 	struct worker *w = app;
-	struct call *c = worker_call(w, owner);
+	struct call *c = owner & CALL_FAR ? NULL : worker_call(w, owner);
 
 	if (c && c->agent)
 		agent_played(w->agent, c->agent, play, how, played_ms);
@@ -127,7 +163,7 @@ on_played(void *app, uint64_t owner, uint32_t play, enum media_stop_how how, int
 static void
 on_media_timeout(void *app, uint64_t owner)
 {
-	struct call *c = worker_call(app, owner);
+	struct call *c = worker_call(app, owner & ~CALL_FAR);
 
 	if (c)
 		call_feed(c, EV_MEDIA_TIMEOUT, NULL);
@@ -136,26 +172,31 @@ on_media_timeout(void *app, uint64_t owner)
 static void
 on_latched(void *app, uint64_t owner, const struct addr *to)
 {
-	struct call *c = worker_call(app, owner);
+	struct call *c = worker_call(app, owner & ~CALL_FAR);
 	char text[ADDR_TEXT_SIZE];
 
 	if (c)
-		call_report(
-			c, CALL_EVENT_MEDIA,
-			json_pack("{s:s, s:s}", "state", "latched", "remote", addr_text(to, text)));
+		call_report(c, CALL_EVENT_MEDIA,
+			    json_pack("{s:s, s:s, s:s}", "state", "latched", "party",
+				      owner & CALL_FAR ? "far" : "caller", "remote",
+				      addr_text(to, text)));
 }
 
 static void
 on_media_closed(void *app, uint64_t owner, const struct media_stats *stats)
 {
-	struct call *c = worker_call(app, owner);
+	struct call *c = worker_call(app, owner & ~CALL_FAR);
+	struct call_party *p;
 
 	if (!c)
 		return;
-	c->media = 0;
-	c->stats = *stats;
-	c->has_stats = true;
-	call_feed(c, EV_CLOSED, NULL);
+	p = owner & CALL_FAR ? &c->far : &c->caller;
+	p->media = 0;
+	p->closing = false;
+	p->stats = *stats;
+	p->has_stats = true;
+	if (!c->caller.media && !c->far.media)
+		call_feed(c, EV_CLOSED, NULL);
 }
 
 /* --- from the agent loop --- */
@@ -239,6 +280,7 @@ const struct sip_ops worker_sip_ops = {
 	.digit = on_info_digit,
 	.ended = on_leg_ended,
 	.hung_up = on_hung_up,
+	.refer = on_refer,
 };
 
 const struct media_ops worker_media_ops = {

@@ -13,215 +13,13 @@
 #include "common/log.h"
 #include "common/str.h"
 #include "sip-worker/worker.h"
-
-/* --- the fakes: they write down what they are asked --- */
-
-static char trace[4096];
-static const struct sip_ops *sip_ops;
-static const struct media_ops *media_ops;
-static const struct agent_ops *agent_ops;
-static const struct control_ops *control_ops;
-static void *app;
-static struct call *leg_owner;
-static control_reply_h *claim_done;
-static void *claim_arg;
-static outbox_done_h *complete_done;
-static void *complete_arg;
-static spool_done_h *spool_done;
-static void *spool_arg;
-static bool control_up, claim_fails, media_full, agent_full;
-static uint64_t handle;
-
-PRINTF(1, 2)
-static void
-note(const char *fmt, ...)
-{
-	size_t used = strlen(trace);
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(trace + used, sizeof(trace) - used, fmt, ap);
-	va_end(ap);
-	used = strlen(trace);
-	snprintf(trace + used, sizeof(trace) - used, "; ");
-}
-
-struct sip *
-sip_create(struct loop *l, const struct config *cfg, const struct sip_ops *ops, void *a, struct fault *f)
-{
-	(void)l, (void)cfg, (void)f;
-	sip_ops = ops;
-	app = a;
-	return (struct sip *)1;
-}
-void sip_destroy(struct sip *s) { (void)s; }
-void sip_run(struct sip *s) { (void)s; }
-void sip_stop(struct sip *s) { (void)s; note("stop"); }
-void sip_set_config(struct sip *s, const struct config *c) { (void)s, (void)c; }
-void sip_set_draining(struct sip *s, bool d) { (void)s, (void)d; }
-void sip_stats(const struct sip *s, struct sip_stats *o) { (void)s; memset(o, 0, sizeof(*o)); }
-void sip_leg_set_owner(struct sip_leg *l, void *o) { (void)l; leg_owner = o; }
-void sip_leg_ring(struct sip_leg *l) { (void)l; note("180"); }
-void sip_leg_answer(struct sip_leg *l, const struct media_local *m) { (void)l, (void)m; note("200"); }
-void
-sip_leg_reject(struct sip_leg *l, int status, const char *why, int retry)
-{
-	(void)l;
-	note(retry ? "%d %s retry=%d" : "%d %s", status, why, retry);
-}
-void sip_leg_bye(struct sip_leg *l, const char *reason) { (void)l; note("BYE %.14s", reason); }
-void sip_leg_destroy(struct sip_leg *l) { (void)l; note("leg gone"); }
-
-struct media *
-media_create(const struct config *cfg, struct mailbox *ev, const struct media_ops *ops, void *a, struct fault *f)
-{
-	(void)cfg, (void)ev, (void)a, (void)f;
-	media_ops = ops;
-	return (struct media *)1;
-}
-void media_destroy(struct media *m) { (void)m; }
-void media_set_ports(struct media *m, uint16_t a, uint16_t b) { (void)m; note("ports %u-%u", a, b); }
-enum err
-media_open(struct media *m, const struct media_open *o, struct media_local *local, media_id *out)
-{
-	(void)m;
-	handle = o->owner;
-	memset(local, 0, sizeof(*local));
-	if (media_full)
-		return ERR_BUSY;
-	*out = 7;
-	note("media");
-	return ERR_OK;
-}
-void media_start(struct media *m, media_id id) { (void)m, (void)id; note("media on"); }
-void media_update(struct media *m, media_id id, const struct media_remote *r) { (void)m, (void)id, (void)r; note("media update"); }
-void media_close(struct media *m, media_id id) { (void)m, (void)id; note("media off"); }
-void media_totals(const struct media *m, struct media_totals *o) { (void)m; memset(o, 0, sizeof(*o)); }
-
-struct speech *speech_create(size_t n) { (void)n; return (struct speech *)1; }
-void speech_destroy(struct speech *s) { (void)s; }
-
-const char *const outcome_type_names[] = { "SYSTEM", "AGENT", NULL };
-struct agent *
-agent_create(const struct config *c, struct media *m, struct speech *sp, struct mailbox *ev, const struct agent_ops *ops,
-	     void *a, struct fault *f)
-{
-	(void)c, (void)m, (void)sp, (void)ev, (void)a, (void)f;
-	agent_ops = ops;
-	return (struct agent *)1;
-}
-void agent_destroy(struct agent *a) { (void)a; }
-enum err
-agent_start(struct agent *a, const struct agent_start *s, agent_id *out)
-{
-	(void)a;
-	if (agent_full)
-		return ERR_BUSY;
-	*out = 9;
-	note("agent %s", s->task ? s->task : "default");
-	return ERR_OK;
-}
-void agent_begin(struct agent *a, agent_id id, media_id m) { (void)a, (void)id, (void)m; note("begin"); }
-void agent_digit(struct agent *a, agent_id id, char d) { (void)a, (void)id; note("digit %c", d); }
-void
-agent_played(struct agent *a, agent_id id, uint32_t p, enum media_stop_how h, int ms)
-{
-	(void)a, (void)id, (void)p, (void)h, (void)ms;
-	note("played");
-}
-void agent_hold(struct agent *a, agent_id id, bool h) { (void)a, (void)id; note("hold %d", h); }
-void agent_hand_back(struct agent *a, agent_id id, const char *r) { (void)a, (void)id; note("hand back %s", r); }
-void agent_stop(struct agent *a, agent_id id) { (void)a, (void)id; note("agent off"); }
-void
-outcome_finish(struct outcome *o)
-{
-	json_decref(o->reference_vars);
-	json_decref(o->transfer_vars);
-}
-
-struct control *
-control_create(struct loop *l, const struct config *c, const struct control_ops *ops, void *a)
-{
-	(void)l, (void)c, (void)a;
-	control_ops = ops;
-	return (struct control *)1;
-}
-/* As the real one: whoever waits is told. */
-void
-control_destroy(struct control *c)
-{
-	(void)c;
-	if (claim_done)
-		claim_done(claim_arg, ERR_CLOSED, NULL);
-	claim_done = NULL;
-}
-void control_start(struct control *c) { (void)c; }
-bool control_is_up(const struct control *c) { (void)c; return control_up; }
-size_t control_pending(const struct control *c) { (void)c; return 0; }
-enum err
-control_request(struct control *c, json_t *msg, int ms, control_reply_h *done, void *arg)
-{
-	(void)c, (void)ms;
-	if (claim_fails)
-		return ERR_UNAVAILABLE;
-	claim_done = done;
-	claim_arg = arg;
-	note("%s", json_string_value(json_object_get(msg, "t")));
-	return ERR_OK;
-}
-
-struct outbox *outbox_create(struct loop *l, struct control *c, struct spool *s) { (void)l, (void)c, (void)s; return (struct outbox *)1; }
-void outbox_destroy(struct outbox *o) { (void)o; }
-void outbox_recover(struct outbox *o) { (void)o; }
-void outbox_link_up(struct outbox *o) { (void)o; note("link up"); }
-void outbox_link_down(struct outbox *o) { (void)o; }
-enum err
-outbox_put(struct outbox *o, enum msg_type t, const void *body, outbox_done_h *done, void *arg)
-{
-	(void)o;
-	if (t == MSG_COMPLETE) {
-		const struct msg_complete *m = body;
-		const char *type = json_string_value(json_object_get(m->output, "transferType"));
-
-		note("complete %s %s", type ? type : "-", m->reason);
-		complete_done = done;
-		complete_arg = arg;
-	} else if (t == MSG_RELEASE) {
-		note("release");
-	}
-	return ERR_OK;
-}
-void outbox_forget(struct outbox *o, const void *arg) { (void)o; if (arg == complete_arg) complete_done = NULL; }
-bool
-outbox_spool_now(struct outbox *o, const void *arg, spool_done_h *done, void *done_arg)
-{
-	(void)o, (void)arg;
-	spool_done = done;
-	spool_arg = done_arg;
-	note("spool");
-	return true;
-}
-void outbox_list_claims(const struct outbox *o, json_t *calls) { (void)o, (void)calls; }
-size_t outbox_count(const struct outbox *o) { (void)o; return 0; }
-int64_t outbox_dropped(const struct outbox *o) { (void)o; return 0; }
-struct spool *
-spool_open(const char *d, const char *n, struct mailbox *r, struct fault *f)
-{
-	(void)d, (void)n, (void)r, (void)f;
-	return (struct spool *)1;
-}
-void
-spool_close(struct spool *s)
-{
-	(void)s;
-	if (spool_done)
-		spool_done(spool_arg, false);
-	spool_done = NULL;
-}
+#include "tests/unit/sip-worker/fake_parts.h"
 
 /* --- the script --- */
 
 static struct worker *w;
+static enum return_type reply_type;
+static const char *reply_uri;
 static struct sip_invite invite;
 static bool invite_has_offer;
 
@@ -243,6 +41,9 @@ static void
 claim_reply(enum err e)
 {
 	struct msg_claim_reply r = { .transfer = "t-1", .conversation = "c-1", .variables = json_object() };
+
+	r.return_type = (int)reply_type;
+	r.return_uri = (char *)(uintptr_t)reply_uri;
 	json_t *msg = msg_reply(MSG_CLAIM, "x", e, e == ERR_OK ? &r : NULL);
 	control_reply_h *done = claim_done;
 
@@ -268,8 +69,8 @@ step_outcome(void)
 {
 	struct outcome o = { .type = OUTCOME_SYSTEM, .task = "t", .reason = "function" };
 
-	o.reference_vars = json_object();
-	o.transfer_vars = json_object();
+	o.reference_vars = json_pack("{s:s}", "balance", "5");
+	o.transfer_vars = json_pack("{s:s}", "next", "a b");
 	agent_ops->ended(app, handle, &o);
 }
 static void step_committed(void) { if (complete_done) complete_done(complete_arg, ERR_OK); }
@@ -302,6 +103,37 @@ step_media_closed(void)
 	struct media_stats s = { .packets_sent = 1, .round_trip_us = -1 };
 
 	media_ops->closed(app, handle, &s);
+}
+static void
+step_far_closed(void)
+{
+	struct media_stats s = { .packets_sent = 1, .round_trip_us = -1 };
+
+	media_ops->closed(app, handle | CALL_FAR, &s);
+}
+static void
+refer(enum sip_refer_state state, int status)
+{
+	struct sip_refer r = { state, status, "" };
+
+	sip_ops->refer(leg_owner, &r);
+}
+static void step_refer_202(void) { refer(SIP_REFER_ACCEPTED, 202); }
+static void step_refer_180(void) { refer(SIP_REFER_RINGING, 180); }
+static void step_refer_200(void) { refer(SIP_REFER_ANSWERED, 200); }
+static void step_refer_603(void) { refer(SIP_REFER_FAILED, 603); }
+static void step_refer_unknown(void) { refer(SIP_REFER_UNKNOWN, 0); }
+static void step_far_180(void) { dial_ops->progress(far_owner, 180, NULL); }
+static void step_far_183(void) { dial_ops->progress(far_owner, 183, &invite.remote); }
+static void step_far_200(void) { dial_ops->answered(far_owner, &invite.remote); }
+static void step_far_486(void) { dial_ops->failed(far_owner, 486, "Busy Here"); }
+static void step_far_info(void) { sip_ops->digit(far_owner, '5', 100); }
+static void
+step_far_bye(void)
+{
+	struct sip_end e = { SIP_END_BYE, NULL };
+
+	sip_ops->ended(far_owner, &e);
 }
 static void
 step_hold(void)
@@ -345,14 +177,61 @@ static const struct { const char *name; void (*run)(void); } steps[] = {
 	{ "bye", step_bye }, { "cancel", step_cancel }, { "no_ack", step_no_ack }, { "hung_up", step_hung_up },
 	{ "silent", step_silent }, { "digit", step_digit }, { "info", step_info }, { "closed", step_media_closed },
 	{ "hold", step_hold }, { "resume", step_resume }, { "lost", step_lost }, { "drain", step_drain },
-	{ "deadline", step_deadline },
+	{ "deadline", step_deadline }, { "far_closed", step_far_closed }, { "r202", step_refer_202 },
+	{ "r180", step_refer_180 }, { "r200", step_refer_200 }, { "r603", step_refer_603 },
+	{ "r?", step_refer_unknown }, { "far_180", step_far_180 }, { "far_183", step_far_183 },
+	{ "far_200", step_far_200 }, { "far_486", step_far_486 }, { "far_info", step_far_info },
+	{ "far_bye", step_far_bye },
 };
 
 #define UP     "transfer.claim; media; agent default; 180; "
 #define TALK   UP "200; media on; begin; "
 #define CLOSE  "agent off; leg gone; media off; "
 
-static const struct { const char *script, *expect; bool no_offer; } cases[] = {
+#define OVER   "invite claimed ready ack outcome committed " /* … and it is to be handed over */
+#define DONE   TALK "complete SYSTEM function; "
+#define BYE    "BYE Q.850;cause=16; "
+#define REFER  "tone 1; REFER <sip:back@h;x=1> by <sip:c@d>; "
+#define DIAL   "far media; INVITE sip:back@h;x=1 0; tone 1; "
+#define BOTH   "leg gone; media off; far gone; media off; "
+
+static const struct { const char *script, *expect; bool no_offer; enum return_type type; enum on_failure fail; bool header; }
+cases[] = {
+	{ OVER "r202 r180 r200 hung_up closed", DONE REFER BYE CLOSE, .type = RETURN_REFER },
+	{ OVER "r202 bye closed", DONE REFER CLOSE, .type = RETURN_REFER },
+	{ OVER "r202 deadline hung_up closed", DONE REFER BYE CLOSE, .type = RETURN_REFER },
+	{ OVER "r202 r? hung_up closed", DONE REFER BYE CLOSE, .type = RETURN_REFER },
+	{ OVER "r603 hung_up closed", DONE REFER "tone 0; " BYE CLOSE, .type = RETURN_REFER },
+	{ OVER "r202 r603 outcome committed r202 r200 hung_up closed",
+	  DONE REFER "tone 0; tone 0; resume transfer_failed; complete SYSTEM function; " REFER BYE CLOSE,
+	  .type = RETURN_REFER, .fail = FAIL_AGENT },
+	/* the last hand-back's outcome stands */
+	{ OVER "r603 bye closed", DONE REFER "tone 0; tone 0; resume transfer_failed; " CLOSE,
+	  .type = RETURN_REFER, .fail = FAIL_AGENT },
+	{ OVER "r202 r200 hung_up closed",
+	  DONE "tone 1; REFER <sip:back@h;x=1?X-GA-extConId=c-1&X-GA-transfer=SYSTEM&X-GA-tv-next=a%20b&X-GA-rv-balance=5>"
+	  " by <sip:c@d>; " BYE CLOSE, .type = RETURN_REFER, .header = true },
+	{ OVER "hung_up closed",
+	  DONE "+X-GA-extConId: c-1; +X-GA-transfer: SYSTEM; +X-GA-tv-next: a b; +X-GA-rv-balance: 5; " BYE CLOSE,
+	  .header = true },
+
+	{ OVER "far_180 far_200 digit far_info info bye closed far_closed",
+	  DONE DIAL "tone 2; media update; media on; tone 0; bridge 7-8; agent off; send 5 to 7; send 1 to 8; " BOTH,
+	  .type = RETURN_INVITE },
+	{ OVER "far_183 far_200 far_bye hung_up far_closed closed",
+	  DONE DIAL "media update; media on; tone 0; bridge 7-8; media update; media on; tone 0; bridge 7-8; agent off; "
+	  "far gone; media off; " BYE "leg gone; media off; ", .type = RETURN_INVITE },
+	{ OVER "far_486 far_closed hung_up closed", DONE DIAL "far gone; media off; tone 0; " BYE CLOSE,
+	  .type = RETURN_INVITE },
+	{ OVER "far_180 deadline far_closed hung_up closed",
+	  DONE DIAL "tone 2; far gone; media off; tone 0; " BYE CLOSE, .type = RETURN_INVITE },
+	{ OVER "far_180 bye closed far_closed", DONE DIAL "tone 2; agent off; " BOTH, .type = RETURN_INVITE },
+	{ OVER "far_486 far_closed bye closed", DONE DIAL "far gone; media off; tone 0; tone 0; resume transfer_failed; " CLOSE,
+	  .type = RETURN_INVITE, .fail = FAIL_AGENT },
+	{ OVER "far_200 silent far_closed hung_up closed",
+	  DONE DIAL "media update; media on; tone 0; bridge 7-8; agent off; far gone; media off; BYE Q.850;cause=10; "
+	  "leg gone; media off; ", .type = RETURN_INVITE },
+
 	{ "invite claimed ready ack outcome committed hung_up closed",
 	  TALK "complete SYSTEM function; BYE Q.850;cause=16; " CLOSE },
 	{ "invite claimed ready rtp ack digit info outcome committed bye closed",
@@ -423,6 +302,9 @@ start(bool offer)
 	memset(trace, 0, sizeof(trace));
 	control_up = true;
 	claim_fails = media_full = agent_full = false;
+	reply_type = RETURN_BYE;
+	reply_uri = "sip:back@h;x=1";
+	dial_result = ERR_OK;
 	leg_owner = NULL;
 	invite_has_offer = offer;
 	invite = (struct sip_invite){
@@ -446,6 +328,11 @@ test_scripts(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		start(!cases[i].no_offer);
+		reply_type = cases[i].type;
+		/* The test's own configuration, before any call looks at it. */
+		((struct account *)(uintptr_t)invite.account)->returns.on_failure = cases[i].fail;
+		if (cases[i].header)
+			invite.transfer = NULL;
 		run_script(cases[i].script);
 		if (!str_eq(trace, cases[i].expect))
 			fail_msg("%s\n  did:    %s\n  expect: %s", cases[i].script, trace, cases[i].expect);
@@ -482,6 +369,21 @@ test_refusals_at_once(void **state)
 	control_up = false;
 	run_script("invite");
 	assert_string_equal(trace, "gate 503; ");
+	worker_destroy(w);
+
+	/* A target that may not be reached: the caller is not kept. */
+	start(true);
+	reply_type = RETURN_INVITE;
+	dial_result = ERR_FORBIDDEN;
+	run_script(OVER "far_closed hung_up closed");
+	assert_string_equal(trace, DONE "far media; media off; tone 0; " BYE CLOSE);
+	worker_destroy(w);
+
+	start(true);
+	reply_type = RETURN_REFER;
+	reply_uri = NULL;
+	run_script(OVER "hung_up closed");
+	assert_string_equal(trace, DONE "tone 0; " BYE CLOSE);
 	worker_destroy(w);
 }
 
@@ -520,6 +422,7 @@ test_any_event_anywhere(void **state)
 						"invite claimed ready ack", "invite claimed ready ack outcome",
 						"invite claimed ready ack outcome deadline",
 						"invite claimed ready ack outcome committed" };
+	static const enum return_type types[] = { RETURN_BYE, RETURN_REFER, RETURN_INVITE };
 
 	(void)state;
 	for (size_t p = 0; p < ARRAY_LEN(prefixes); p++) {
@@ -528,6 +431,7 @@ test_any_event_anywhere(void **state)
 			struct call *c;
 
 			start(true);
+			reply_type = types[(size_t)ev % ARRAY_LEN(types)];
 			run_script(prefixes[p]);
 			c = worker_call(w, handle);
 			if (!c)
