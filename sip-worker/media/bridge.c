@@ -265,8 +265,6 @@ bridge_audio(struct media_session *from, const struct rtp_packet *p, enum rtp_or
 		audio_late(from, p);
 		return;
 	}
-	if (order == RTP_NEW)
-		to->bridge.anchored = false;
 	ts = line_time(to, p, &gap);
 	to->bridge.next_in = p->ts + (uint32_t)p->len;
 	to->bridge.flowed = to->thread->tick;
@@ -283,6 +281,8 @@ press_begin(struct media_session *to, const struct rtp_packet *p, const struct d
 	uint32_t ts = p->ts + b->ts_delta;
 
 	bridge_flush(to);
+	if (ts == b->event_out) /* of the press before: a timestamp names only one */
+		to->next_ts = ts + b->event_duration + 1;
 	if (!b->anchored || ts == b->event_out || !is_near(ts, to->next_ts)) {
 		ts = clock_or_end(to);
 		b->ts_delta = ts - p->ts;
