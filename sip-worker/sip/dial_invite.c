@@ -64,7 +64,7 @@ create_invite(struct sip_leg *leg)
 	if (!msg)
 		return NULL;
 	if (!insert(msg, sip_request_create(home, SIP_METHOD_INVITE,
-					    (url_string_t *)leg->target->m_url, NULL)) ||
+					    (url_string_t *)leg->remote->a_url, NULL)) ||
 	    !insert(msg, sip_cseq_create(home, ++leg->local_cseq, SIP_METHOD_INVITE)) ||
 	    !insert(msg, sip_max_forwards_format(home, "%u", (unsigned)d->max_forwards)) ||
 	    !insert(msg, sip_supported_make(home, "100rel")) ||
