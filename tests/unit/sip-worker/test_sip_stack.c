@@ -191,7 +191,7 @@ says_what_it_cannot_bind(void **state)
 
 	listen_on[0].transport = SIP_TLS;
 	assert_null(sip_create(l, &config, &ops, NULL, &f));
-	assert_non_null(strstr(f.what, "TLS"));
+	assert_non_null(strstr(f.where, "sip.tls"));
 	loop_destroy(l);
 }
 
