@@ -25,6 +25,7 @@ static struct {
 	int (*read)(SSL *ssl, void *buf, int num);
 	int (*write)(SSL *ssl, const void *buf, int num);
 	int (*shutdown)(SSL *ssl);
+	X509 *(*get1_peer_certificate)(const SSL *ssl);
 } real;
 
 /* Before main(): other libraries may open TLS connections from any thread. */
@@ -35,10 +36,14 @@ find_real(void)
 		const char *name;
 		void *at;
 	} all[] = {
-		{ "SSL_new", &real.new },           { "SSL_CTX_new", &real.ctx_new },
-		{ "SSL_accept", &real.accept },     { "SSL_connect", &real.connect },
-		{ "SSL_read", &real.read },         { "SSL_write", &real.write },
+		{ "SSL_new", &real.new },
+		{ "SSL_CTX_new", &real.ctx_new },
+		{ "SSL_accept", &real.accept },
+		{ "SSL_connect", &real.connect },
+		{ "SSL_read", &real.read },
+		{ "SSL_write", &real.write },
 		{ "SSL_shutdown", &real.shutdown },
+		{ "SSL_get1_peer_certificate", &real.get1_peer_certificate },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
@@ -413,6 +418,14 @@ SSL_write(SSL *ssl, const void *buf, int num)
 {
 	ERR_clear_error();
 	return real.write(ssl, buf, num);
+}
+
+/* The library would read names out of it, badly: what it makes of a subjectAltName it neither checks
+ * nor frees.  Who the peer is was settled in the handshake. */
+X509 *
+SSL_get1_peer_certificate(const SSL *ssl)
+{
+	return role_of(ssl) ? NULL : real.get1_peer_certificate(ssl);
 }
 
 /* The last that the library does with a connection, before it frees the BIO but never the SSL. */

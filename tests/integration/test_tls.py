@@ -13,8 +13,8 @@ import wave
 
 import pytest
 from caller import OUTPUT, Caller
-from handback import BIN, SIP_PORT, SLOW, System, eventually
-from sip_peer import Call, Message
+from handback import BIN, SANITIZED, SIP_PORT, SLOW, System, eventually
+from sip_peer import Call, Message, host
 from tls_peer import TLS_PORT, Authority, TlsCaller, TlsPeer, client, openssl
 
 SILENT = 15  # seconds a connection may be silent at first
@@ -34,9 +34,10 @@ def stranger(tmp_path_factory):
 def tls_config(system, ca, udp=True, **tls):
     names = f"IP:{system.address},DNS:handback.example"
     certificate, key = ca.issue(f"server-{system.net}", names)
-    system.config["sip"]["listen"] = [f"tls:{system.address}:{TLS_PORT}"]
+    where = host(system.address)
+    system.config["sip"]["listen"] = [f"tls:{where}:{TLS_PORT}"]
     if udp:
-        system.config["sip"]["listen"].append(f"udp:{system.address}:{SIP_PORT}")
+        system.config["sip"]["listen"].append(f"udp:{where}:{SIP_PORT}")
     system.config["sip"]["tls"] = {"certificate": certificate, "key": key, "ca": str(ca.file), **tls}
     return system
 
@@ -98,6 +99,24 @@ def test_call(system, ca):
         assert bye.get("Via").startswith("SIP/2.0/TLS ")
         assert system.transfer(id)["outputContext"] == OUTPUT
     assert system.entry(id, "invite")["info"]["transport"] == "tls"
+
+
+def test_call_over_ipv6(fresh, ca):
+    system = tls_config(fresh(address="::1"), ca).start()
+    with TlsCaller(system, context=client(ca)) as caller:
+        assert f"<sip:[::1]:{TLS_PORT};transport=tls>" in caller.talk(system.create()).get("Contact")
+        caller.press("1")
+        assert caller.handed_back().get("Via").startswith(f"SIP/2.0/TLS [::1]:{TLS_PORT}")
+
+
+def test_public_address(fresh, ca):
+    """Behind NAT: what is advertised is not what is bound."""
+    system = fresh(config={"sip": {"public_address": ["192.0.2.80"]}})
+    tls_config(system, ca).start()
+    with TlsCaller(system) as caller:
+        assert f"<sip:192.0.2.80:{TLS_PORT};transport=tls>" in caller.talk(system.create()).get("Contact")
+        caller.press("1")
+        assert caller.handed_back().get("Via").startswith(f"SIP/2.0/TLS 192.0.2.80:{TLS_PORT}")
 
 
 def test_secure_uris(system):
@@ -407,24 +426,25 @@ def test_failed_handshakes_break_nobody_else(system):
 
 
 def test_peer_that_does_not_read(system):
-    """Its answers pile up to the limit of a socket; then it is dropped, or waits; others go on."""
+    """Its answers pile up to the limit of a socket and a queue; others go on, and so does it when it reads again."""
     worker = system.workers[0]
-    with TlsPeer(system.host(14), (system.address, TLS_PORT)) as deaf, \
+    with TlsPeer(system.host(14), (system.address, TLS_PORT), buffer=32768) as deaf, \
             TlsPeer(system.host(15), (system.address, TLS_PORT)) as peer:
-        deaf.sock.settimeout(2)
-        sent = 0
-        with contextlib.suppress(OSError):
-            for _ in range(20000):
-                call = Call(deaf)
-                deaf.sock.sendall(call.build("OPTIONS", cseq=1, to_tag=False, headers=["X-Pad: " + "x" * 500]))
-                sent += 1
-        assert worker.alive() and peer.options() == 200
+        rss = worker.rss_kb()
         deaf.sock.settimeout(2)
         with contextlib.suppress(OSError):
-            while deaf.sock.recv(65536):
-                pass
+            for number in range(30000):
+                deaf.sock.sendall(Call(deaf).build("OPTIONS", cseq=1, to_tag=False, headers=["X-Pad: " + "x" * 500]))
+                if number % 1000 == 0:
+                    assert peer.options() == 200
         assert worker.alive() and peer.options() == 200
-    print(f"\na deaf peer could send {sent} requests")
+        assert SANITIZED or worker.rss_kb() < rss + 8192
+        assert number > 1000
+        for _ in range(1000):
+            assert deaf.wait(lambda m: True, 5).status == 200, "what waited comes, whole and in order"
+        assert worker.alive() and peer.options() == 200
+    with TlsPeer(system.host(14), (system.address, TLS_PORT)) as again:
+        assert again.options() == 200
 
 
 def test_memory_of_connections(fresh, ca):
@@ -445,7 +465,7 @@ def test_memory_of_connections(fresh, ca):
             connect(number)
         sizes.append(worker.rss_kb())
     print(f"\nRSS after each 200 connects: {sizes} kB; slope of the last 1,000: {(sizes[-1] - sizes[0]) / 1000:.2f} kB")
-    assert sizes[-1] - sizes[0] < 3000 * SLOW, "3 kB a connection at the very most"
+    assert SANITIZED or sizes[-1] - sizes[0] < 1000, "1 kB a connection at the very most"
 
 
 # --- a softphone of others ---

@@ -1,5 +1,6 @@
 """SIP over TLS in tests: an authority and its certificates, and a peer that speaks TLS."""
 import pathlib
+import socket
 import ssl
 import subprocess
 
@@ -61,8 +62,11 @@ def client(authority=None, certificate=None):
 
 
 class TlsPeer(Peer):
-    def __init__(self, address, server, context=None):
+    def __init__(self, address, server, context=None, buffer=None):
+        """buffer: bytes that may wait to be read."""
         super().__init__(address, server, "tls")
+        if buffer:
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self.sock = (context or client()).wrap_socket(self.sock)
 
 
