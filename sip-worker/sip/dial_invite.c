@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "sip-worker/sip/dialling.h"
+#include "sip-worker/sip/tls.h"
 
 const struct listener *
 dial_listener(const struct sip *s, enum sip_transport transport, int family)
@@ -93,8 +94,10 @@ create_transaction(struct sip_leg *leg, msg_t *msg, const struct listener *l,
 	if (!hop)
 		return NULL;
 	nta_agent_set_params(agent, NTATAG_UA(0), TAG_END());
+	tls_dialling(leg->dial->target.name);
 	orq = nta_outgoing_mcreate(agent, callback, leg, URL_STRING_MAKE(hop), msg,
 				   NTATAG_PASS_100(1), TPTAG_IDENT(l->ident), TAG_END());
+	tls_dialled();
 	nta_agent_set_params(agent, NTATAG_UA(1), TAG_END());
 	return orq;
 }
@@ -144,6 +147,7 @@ dial_send_cancel(struct sip_leg *leg)
 	if (!msg)
 		return;
 	hop = dial_hop(leg, home);
+	tls_dialling(d->target.name);
 	if (hop && l && invite->sip_via &&
 	    insert(msg, sip_request_create(home, SIP_METHOD_CANCEL,
 					   (url_string_t *)invite->sip_request->rq_url, NULL)) &&
@@ -155,6 +159,7 @@ dial_send_cancel(struct sip_leg *leg)
 		orq = nta_outgoing_mcreate(leg->s->agent, NULL, NULL, URL_STRING_MAKE(hop), msg,
 					   NTATAG_BRANCH_KEY(d->branch), NTATAG_USER_VIA(1),
 					   TPTAG_IDENT(l->ident), TAG_END());
+	tls_dialled();
 	if (!orq)
 		msg_destroy(msg);
 	nta_outgoing_destroy(orq);
@@ -210,6 +215,7 @@ send_ack(struct sip_leg *leg, const char *branch)
 	if (!msg)
 		return;
 	hop = leg_next_hop(leg, msg_home(msg));
+	tls_dialling(leg->route ? leg->route->r_url->url_host : leg->target->m_url->url_host);
 	/* The ACK carries what the INVITE was admitted with (RFC 3261 13.2.2.4). */
 	if (hop &&
 	    sip_add_tl(msg, sip_object(msg), SIPTAG_AUTHORIZATION(invite->sip_authorization),
@@ -219,6 +225,7 @@ send_ack(struct sip_leg *leg, const char *branch)
 						  NTATAG_TPORT(leg->tport)),
 					   TAG_IF(branch, NTATAG_ACK_BRANCH(branch)),
 					   TAG_IF(!branch, NTATAG_STATELESS(1)), TAG_END());
+	tls_dialled();
 	if (!orq)
 		msg_destroy(msg);
 	nta_outgoing_destroy(orq);
