@@ -1,14 +1,18 @@
 """SRTP with keys from the description (SDES): every policy, both suites, new keys, forgeries."""
 import os
 import re
+import shutil
 import socket
+import subprocess
 import time
+import wave
 
 import pytest
 from caller import OUTPUT, Caller
-from handback import eventually
+from handback import SIP_PORT, System, eventually
 from sip_peer import sdp
 from srtp_peer import Key, Srtp, key_in, secure_sdp
+from tls_peer import TLS_PORT, Authority, TlsPeer
 
 SUITES = ["AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"]
 
@@ -45,7 +49,6 @@ class SecureCaller(Caller):
 
 @pytest.fixture(scope="module")
 def required():
-    from handback import System
     instance = System(config={"media": {"srtp": "required"}})
     try:
         yield instance.start()
@@ -349,3 +352,73 @@ def test_keys_are_in_no_log(system):
     for process in system.processes:
         assert ours not in process.text() and theirs not in process.text()
     assert not any(key in str(system.timeline(id)) for key in (ours, theirs))
+
+
+def test_over_tls(fresh, tmp_path):
+    """Keys that nobody on the way can read: nothing to warn of."""
+    system = fresh(config={"media": {"srtp": "required"}})
+    certificate, key = Authority(tmp_path).issue("server", f"IP:{system.address}")
+    system.config["sip"].update(listen=[f"tls:{system.address}:{TLS_PORT}"], tls={"certificate": certificate, "key": key})
+    system.start()
+    id = system.create()
+    with SecureCaller(system) as caller:
+        caller.peer.close()
+        caller.peer = TlsPeer(system.host(10), (system.address, TLS_PORT))
+        caller.talk(id)
+        caller.rtp.wait(20)
+        caller.press("1")
+        caller.handed_back()
+        assert caller.rtp.foreign == 0
+    assert system.transfer(id)["outputContext"] == OUTPUT
+    system.entry(id, "ended")
+    assert not [e for e in system.timeline(id) if e["type"] == "note"]
+
+
+SOFTPHONE = """
+sip_listen {host}:39700
+net_interface {host}
+rtp_ports 39710-39790
+audio_source aufile,{folder}/sound.wav
+audio_player aufile,{folder}/heard.wav
+audio_alert aufile,{folder}/alert.wav
+ausrc_srate 8000
+auplay_srate 8000
+module_path /usr/lib/baresip/modules
+module g711.so
+module aufile.so
+module srtp.so
+module_tmp account.so
+module_app menu.so
+"""
+
+
+@pytest.mark.skipif(not shutil.which("baresip"), reason="baresip is not installed")
+@pytest.mark.parametrize("kind, policy, encrypted", [
+    ("srtp-mand", "required", True), ("srtp-mand", "optional", True), ("srtp", "optional", True),
+    ("srtp", "off", False), ("srtp-mand", "off", None), ("srtp", "required", None)])
+def test_softphone(fresh, kind, policy, encrypted):
+    """baresip offers RTP/SAVP (srtp-mand) or a key on RTP/AVP (srtp).  None: it is refused."""
+    system = fresh(config={"media": {"srtp": policy}})
+    system.config["accounts"][0]["sip"]["allow"].append("127.0.0.1/32")  # where the kernel lets its RTP come from
+    system.start()
+    folder = system.folder  # its paths are short, as baresip wants them
+    with wave.open(str(folder / "sound.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(16000 * 10))
+    (folder / "config").write_text(SOFTPHONE.format(host=system.host(40), folder=folder))
+    (folder / "accounts").write_text(f"<sip:caller@{system.host(40)}:39700>;regint=0;mediaenc={kind}\n")
+    (folder / "contacts").write_text("")
+    with open(folder / "log", "wb") as log:
+        subprocess.run(["baresip", "-f", folder, "-t", "3", "-e", f"/dial sip:agent@{system.address}:{SIP_PORT}"],
+                       stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=20, check=False)
+    text = (folder / "log").read_text(errors="replace")
+    if encrypted is None:
+        assert "488 Not Acceptable Here" in text
+        return
+    call = eventually(lambda: next(iter(system.calls()), None), what="the call")
+    entries = eventually(lambda: (e := {e["type"]: e["info"] for e in
+                                        system.request("GET", f"/handback/v1/calls/{call['id']}")[1]["timeline"]})
+                         and "ended" in e and e, what="its end")
+    assert ("srtp" in entries["answered"]) == encrypted == ("SRTP is Enabled" in text), text
+    rtp = entries["ended"]["rtp"]
+    assert rtp["received"] > 50 and rtp["lost"] == 0 and rtp["remote_lost"] == 0
