@@ -67,6 +67,7 @@ leg_leave(struct sip_leg *leg)
 {
 	leg->state = LEG_LEAVING;
 	refer_close(leg);
+	refresh_stop(leg);
 	nta_incoming_destroy(leg->invite);
 	leg->invite = NULL;
 	if (!leg->owned) {

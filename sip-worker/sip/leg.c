@@ -172,6 +172,7 @@ leg_close(struct sip_leg *leg)
 	nta_outgoing_destroy(leg->bye);
 	refer_close(leg);
 	reliable_stop(leg);
+	refresh_stop(leg);
 	leg->invite = leg->reinvite = NULL;
 	leg->bye = NULL;
 }

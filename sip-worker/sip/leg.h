@@ -35,6 +35,18 @@ struct refer {
 
 struct dialling;
 
+/* Of a session with a timer. */
+struct refresh {
+	bool ours;           /* we refresh, else the peer */
+	bool updates;        /* the peer takes UPDATE */
+	bool raised;         /* the interval was too small for the peer, once */
+	bool invite;         /* what is on its way is a re-INVITE */
+	int64_t min_se_s;    /* the peer's; 0: not known */
+	uint32_t cseq;       /* of what is on its way */
+	nta_outgoing_t *orq; /* NULL: nothing is */
+	struct loop_timer due;
+};
+
 /* The 180 of a caller who requires 100rel. */
 struct reliable {
 	bool wanted, acknowledged;
@@ -84,7 +96,8 @@ struct sip_leg {
 	struct sdp_layout *layout;
 	struct sdp_local local_sdp;
 	struct media_remote remote_sdp;
-	int64_t session_expires_s;      /* 0: no session timer */
+	int64_t session_expires_s; /* 0: no session timer */
+	struct refresh refresh;
 	enum codec codecs[CODEC_COUNT]; /* the only ones, … */
 	size_t codec_count;             /* … 0: those of the configuration */
 	uint32_t max_forwards;          /* of the INVITE that came */
@@ -161,10 +174,13 @@ MUST_USE bool session_keep_layout(struct sip_leg *leg, const struct sdp_layout *
 void reinvite_received(struct sip_leg *leg, struct request *rq);
 void update_received(struct sip_leg *leg, struct request *rq);
 
-/* --- session_timer.c (RFC 4028): the peer refreshes, we end what is not refreshed --- */
+/* --- session_timer.c (RFC 4028): who refreshes; we end what is not refreshed --- */
 /* 422 for an interval below min_se. */
 struct verdict session_timer_check(const struct sip *s, su_home_t *home, const sip_t *sip);
+/* An INVITE or UPDATE that is about to be accepted. */
 void session_timer_read(struct sip_leg *leg, const sip_t *sip);
+/* The 2xx to one of ours that had Session-Expires; arms. */
+void session_timer_answered(struct sip_leg *leg, const sip_t *reply);
 void session_timer_arm(struct sip_leg *leg);
 /* Headers of a 200; NULL: no timer. */
 sip_require_t *session_timer_require(const struct sip_leg *leg);
@@ -176,6 +192,10 @@ void refer_confirmed(struct sip_leg *leg);
 /* Nothing more is heard of it. */
 void refer_close(struct sip_leg *leg);
 void notify_received(struct sip_leg *leg, struct request *rq);
+
+/* --- session_refresh.c --- */
+void refresh_later(struct sip_leg *leg, int64_t delay_ms);
+void refresh_stop(struct sip_leg *leg);
 
 /* --- reliable.c --- */
 bool reliable_wanted(const sip_t *invite);

@@ -16,7 +16,8 @@ glare(const struct sip_leg *leg)
 					 .retry_after_s = RETRY_S };
 	if (leg->state == LEG_LEAVING || leg->state == LEG_ENDED)
 		return (struct verdict){ .status = 481, .why = "the call is ending" };
-	if (leg->state == LEG_ANSWERED || leg->reinvite)
+	if (leg->state == LEG_ANSWERED || leg->reinvite ||
+	    (leg->refresh.orq && leg->refresh.invite))
 		return (struct verdict){ .status = 491, .why = "another offer is pending" };
 	return (struct verdict){ 0 };
 }
