@@ -6,6 +6,7 @@
 
 #define SLOW_TICKS   40 /* how often timeout and reports are looked at: 200 ms */
 #define RTCP_TICKS   1000
+#define TURN_SOON    (0x10000 - 64)
 #define SETTLE_TICKS 1000 /* 5 s: what was sent before a new key has arrived by then */
 
 /* Not secret, only different: for intervals of reports. */
@@ -67,7 +68,10 @@ apply_keys(struct media_session *s)
 {
 	struct media_remote *r = &s->remote;
 
-	srtp_session_send_key(s->srtp, &r->send_key);
+	/* If the first packets under a key are lost and the next ones come after the turn-over, the
+	 * peer never finds out how often the sequence number turned over. */
+	if (srtp_session_send_key(s->srtp, &r->send_key) && s->seq >= TURN_SOON)
+		s->seq = 0;
 	srtp_session_hear_key(s->srtp, &r->hear_key);
 	s->settle_at = s->thread->tick + SETTLE_TICKS;
 	secret_wipe(&r->send_key, sizeof(r->send_key));

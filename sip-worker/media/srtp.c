@@ -413,17 +413,18 @@ srtp_session_clear(struct srtp_session *s)
 		secret_wipe(s, sizeof(*s));
 }
 
-void
+bool
 srtp_session_send_key(struct srtp_session *s, const struct srtp_key *key)
 {
 	if (srtp_key_equal(&s->out.key, key))
-		return;
+		return false;
 	secret_wipe(&s->out, sizeof(s->out));
 	if (!key->suite)
-		return;
+		return false;
 	s->used = true;
 	s->out.key = *key;
 	transforms_init(&s->out.rtp, &s->out.rtcp, key);
+	return true;
 }
 
 void

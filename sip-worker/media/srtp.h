@@ -42,7 +42,8 @@ void srtp_session_clear(struct srtp_session *s);
 /* The key of what we send or hear from now on.  The same key as before changes nothing: roll-over
  * counter and replay window go on.  A new one begins at zero; what was sent under the former
  * inbound key is still heard until srtp_session_settle(). */
-void srtp_session_send_key(struct srtp_session *s, const struct srtp_key *key);
+/* true: it is a new one. */
+bool srtp_session_send_key(struct srtp_session *s, const struct srtp_key *key);
 void srtp_session_hear_key(struct srtp_session *s, const struct srtp_key *key);
 void srtp_session_settle(struct srtp_session *s);
 bool srtp_session_sends(const struct srtp_session *s); /* … encrypted */

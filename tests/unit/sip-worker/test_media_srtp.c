@@ -2,6 +2,7 @@
 #include "tests/unit/sip-worker/phone.h"
 
 #include "sip-worker/media/bytes.h"
+#include "sip-worker/media/engine.h"
 #include "sip-worker/media/rtcp.h"
 
 struct secure {
@@ -356,6 +357,32 @@ test_required(void **state)
 	assert_int_equal(secure_finish(b, &s, id)->packets_received, 1);
 }
 
+/* Under a new key the sequence number does not turn over at once; in clear it may. */
+static void
+test_turn_over(void **state)
+{
+	struct bench *b = *state;
+
+	for (int plain = 0; plain < 2; plain++) {
+		struct secure s;
+		struct media_open o = secure_open(&s, "127.0.0.2");
+		struct media_local local;
+		uint8_t data[1500];
+		size_t len;
+		media_id id;
+
+		if (plain)
+			o.remote.send_key = o.remote.hear_key = (struct srtp_key){ 0 };
+		assert_int_equal(media_open(b->m, &o, &local, &id), ERR_OK);
+		slot_of(b->m, id)->seq = 65500;
+		media_start(b->m, id);
+		assert_int_equal(secure_recv(&s, false, data, &len) == SRTP_TAKE, !plain);
+		assert_int_equal(get_u16(data + 2), plain ? 65500 : 0);
+		secure_finish(b, &s, id);
+		b->count = 0;
+	}
+}
+
 /* A slot's next call has nothing of its keys. */
 static void
 test_slot_is_used_again(void **state)
@@ -398,6 +425,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_new_keys, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_required, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_turn_over, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slot_is_used_again, setup, teardown),
 	};
 
