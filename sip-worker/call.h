@@ -158,6 +158,8 @@ void call_media_changed(struct call *c, struct call_party *p, const struct media
 void call_claim(struct call *c);
 /* Puts the unconfirmed outcome on our own disk; SPOOLED follows, or the state's deadline. */
 void call_spool(struct call *c);
+/* (Re)arms the deadline of the state it is in. */
+void call_arm(struct call *c, int64_t ms);
 /* A timeline entry; takes info (NULL: {}), always. */
 void call_report(struct call *c, enum call_event type, json_t *info);
 /* Gives up the claim: it becomes ACTIVE again. */
