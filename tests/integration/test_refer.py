@@ -1,11 +1,14 @@
 """Handing a call back by REFER, on the wire: tests/bench/sip-worker/sip_answer.c sends one after the ACK
 (-R) and hangs up after its last word."""
+import contextlib
 import hashlib
 import re
+import shutil
+import subprocess
 import time
 
 import pytest
-from sip_answerer import answering, needs_program, start
+from sip_answerer import ROOT, answering, needs_program, start
 
 pytestmark = needs_program
 
@@ -366,3 +369,43 @@ def test_no_credentials_for_a_bye(asked):
     asked.server.wait("hung_up")
     asked.peer.inbox.clear()
     assert asked.peer.nothing(0.3)
+
+
+# --- sipp as the far end ---
+
+
+SCENARIOS = {
+    "refer-202-notify-200": ("accepted,202", "trying,100", "ringing,180", "answered,200"),
+    "refer-202-notify-486": ("accepted,202", "trying,100", "failed,486"),
+    "refer-202-notify-100-only": ("accepted,202", "unknown,100"),
+    "refer-202-notify-without-body": ("accepted,202", "unknown,0"),
+    "refer-202-norefersub": ("accepted,202", "unknown,0"),
+    "refer-202-bye": ("accepted,202",),
+    "refer-202-ringing-bye": ("accepted,202", "ringing,180"),
+    "refer-202-bye-notify": ("accepted,202",),
+    "refer-notify-before-202": ("trying,100", "answered,200"),
+    "refer-603": ("failed,603",),
+    "refer-405": ("failed,405",),
+    "refer-407": ("accepted,202", "answered,200"),
+    "refer-401-again": ("failed,401",),
+    "refer-no-answer-bye": (),
+    "refer-202-no-notify": ("accepted,202",),
+}
+
+
+@pytest.mark.skipif(not shutil.which("sipp"), reason="sipp is not installed")
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(known, name, transport, tmp_path):
+    with contextlib.ExitStack() as stack:
+        # Who never reports is hung up on after a while.
+        a = stack.enter_context(answering("-R", REFER_TO, "-b", "500")) if name == "refer-202-no-notify" else known
+        a.forget()
+        command = ["sipp", f"127.0.0.1:{a.port}", "-sf", str(ROOT / f"tests/sipp/{name}.xml"), "-m", "1", "-s", "agent",
+                   "-i", "127.0.0.1", "-key", "transfer", "t-1", "-d", "300", "-timeout", "10", "-timeout_error",
+                   "-t", "u1" if transport == "udp" else "t1"]
+        result = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20)
+        assert result.returncode == 0, result.stdout.decode(errors="replace")[-2000:]
+        a.wait("ended" if "bye" in name else "hung_up")
+        said = [l.split(" ", 1)[1] for l in a.lines if l.startswith("refer ")]
+        assert [",".join(l.split(",")[:2]) for l in said] == list(SCENARIOS[name])
