@@ -75,8 +75,10 @@ struct transfer_auth {
  * the JSON path, the result says which status (INVALID 400, UNPROCESSABLE 422).
  * auth is filled when given (caller wipes). */
 MUST_USE enum err
-transfer_read(const json_t *body, const struct config *cfg, const struct account *account,
-	      int64_t now_ms, struct transfer **out, struct transfer_auth *auth, struct fault *f);
+transfer_read(const json_t *body, const struct account *account, struct transfer **out,
+	      struct transfer_auth *auth, struct fault *f);
+/* Created now, valid for so long. */
+void transfer_begin(struct transfer *t, int64_t now_ms, int64_t valid_ms);
 /* The resource as the contract shows it; `full`: GET's fields, else POST's.  New reference. */
 json_t *transfer_json(const struct transfer *t, bool full, int64_t now_ms);
 

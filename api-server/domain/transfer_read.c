@@ -334,9 +334,16 @@ read_body(struct reading *r, const json_t *body)
 	       read_sip(r, body) && read_input(r, body) && read_type(r, body) && check_possible(r);
 }
 
+void
+transfer_begin(struct transfer *t, int64_t now_ms, int64_t valid_ms)
+{
+	t->created_at = now_ms;
+	t->expires_at = now_ms + valid_ms;
+}
+
 enum err
-transfer_read(const json_t *body, const struct config *cfg, const struct account *account,
-	      int64_t now_ms, struct transfer **out, struct transfer_auth *auth, struct fault *f)
+transfer_read(const json_t *body, const struct account *account, struct transfer **out,
+	      struct transfer_auth *auth, struct fault *f)
 {
 	struct reading r = { .account = account, .auth = auth, .f = f };
 
@@ -346,8 +353,6 @@ transfer_read(const json_t *body, const struct config *cfg, const struct account
 		return ERR_NOMEM;
 	}
 	r.t->status = TRANSFER_ACTIVE;
-	r.t->created_at = now_ms;
-	r.t->expires_at = now_ms + cfg->transfers.expire_after_ms;
 	if (read_body(&r, body)) {
 		*out = r.t;
 		return ERR_OK;

@@ -43,8 +43,11 @@ h_transfer_create(struct request *r)
 
 	if (!account)
 		return;
-	e = transfer_read(r->json, r->http->cfg, account, clock_wall_ms(), &r->transfer, &auth, &f);
+	e = transfer_read(r->json, account, &r->transfer, &auth, &f);
 	forget_body(r);
+	if (e == ERR_OK)
+		transfer_begin(r->transfer, clock_wall_ms(),
+			       r->http->cfg->transfers.expire_after_ms);
 	if (e == ERR_OK && auth.username.text)
 		e = seal_auth(r->http->seal, &auth, r->transfer);
 	secret_finish(&auth.username);

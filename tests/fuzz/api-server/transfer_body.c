@@ -70,7 +70,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1 || json_parse((const char *)data + 1, size - 1, &body, &f) != ERR_OK)
 		return 0;
 	a = account_of(data[0]);
-	e = transfer_read(body, &cfg, a, 1000, &t, &auth, &f);
+	e = transfer_read(body, a, &t, &auth, &f);
+	if (t)
+		transfer_begin(t, 1000, cfg.transfers.expire_after_ms);
 	assert((e == ERR_OK) == (t != NULL));
 	assert(e == ERR_OK || e == ERR_INVALID || e == ERR_UNPROCESSABLE);
 	if (t) {

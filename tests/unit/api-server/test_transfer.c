@@ -55,7 +55,10 @@ static enum err
 read_text(const char *text, struct transfer **t, struct transfer_auth *auth, struct fault *f)
 {
 	json_t *body = body_of(text);
-	enum err e = transfer_read(body, &cfg, &plain, 1000, t, auth, f);
+	enum err e = transfer_read(body, &plain, t, auth, f);
+
+	if (e == ERR_OK)
+		transfer_begin(*t, 1000, cfg.transfers.expire_after_ms);
 
 	json_decref(body);
 	return e;
@@ -383,7 +386,7 @@ read_and_show(void *arg)
 	struct fault f;
 	json_t *j = NULL;
 	struct msg_claim_reply r;
-	bool ok = transfer_read(oom_body, &cfg, &plain, 1000, &t, &auth, &f) == ERR_OK;
+	bool ok = transfer_read(oom_body, &plain, &t, &auth, &f) == ERR_OK;
 
 	(void)arg;
 	if (ok)

@@ -52,7 +52,8 @@ assert_read(const char *text)
 	struct fault f;
 	json_t *body = body_of(text);
 
-	assert_int_equal(transfer_read(body, &cfg, &plain, 1000, &t, NULL, &f), ERR_OK);
+	assert_int_equal(transfer_read(body, &plain, &t, NULL, &f), ERR_OK);
+	transfer_begin(t, 1000, cfg.transfers.expire_after_ms);
 	json_decref(body);
 	return t;
 }
