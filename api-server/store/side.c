@@ -14,7 +14,7 @@
 /* A commit costs the same for one as for many.  Where requests follow each other closely it waits a
  * little for the next ones, as long as that is not in vain; what nobody waits for comes along with
  * the others, or goes alone in the end. */
-#define GATHER_NS     2000000
+#define GATHER_NS     1000000
 #define GATHER_ENOUGH 16 /* requests that need no company */
 #define BUSY_MS       10 /* since the last commit: an idle store answers at once */
 #define VAIN_MAX      63
