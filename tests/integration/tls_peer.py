@@ -5,8 +5,9 @@ import ssl
 import subprocess
 
 from caller import Caller
+from handback import SIP_PORT
 from rtp_peer import Rtp
-from sip_peer import Peer
+from sip_peer import Peer, host
 
 TLS_PORT = 45061
 
@@ -75,3 +76,15 @@ class TlsCaller(Caller):
         self.system, self.call = system, None
         self.peer = TlsPeer(system.host(host), (system.address, TLS_PORT), context)
         self.rtp = Rtp(system.host(host))
+
+
+def tls_config(system, ca, udp=True, **tls):
+    """A system that listens by TLS, with a certificate of ca's."""
+    names = f"IP:{system.address},DNS:handback.example"
+    certificate, key = ca.issue(f"server-{system.net}", names)
+    where = host(system.address)
+    system.config["sip"]["listen"] = [f"tls:{where}:{TLS_PORT}"]
+    if udp:
+        system.config["sip"]["listen"].append(f"udp:{where}:{SIP_PORT}")
+    system.config["sip"]["tls"] = {"certificate": certificate, "key": key, "ca": str(ca.file), **tls}
+    return system
