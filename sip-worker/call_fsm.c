@@ -1,22 +1,23 @@
 /* The life of a call.
  *
- *        INVITE             CLAIMED               READY              ACK, first RTP, 500 ms
- *   NEW ───────▶ CLAIMING ─────────▶ STARTING ──────────▶ ANSWERED ───────────────────────┐
- *                   │                  │ └─READY_DELAYED─▶ OFFERED ──ACK──────────────────┤
- *         refused,  │       no agent,  │                      │                           ▼
- *         CANCEL,   │       CANCEL:    │           hang-up,   │          hang-up       TALKING
- * ◀──────┐ 2 s: 503  │       release    │           no ACK     │      ┌───────────────────┤ │ ▼ ▼
- * ▼      ▼   outcome,        │            │ CLOSING ◀──────────────────────────────────────────┐
- * media timeout   ▼            │ │  ▲                                             │ COMMITTING │
- *  media is gone    │  │ caller hangs up from any state below        │     durable   │   │ 2 s │ ▼
- * │                                             │               │   ▼            │ ENDED│ │ │
- * SPOOLING       │ │                                             │               ▼   ▼ 100 ms     │
- *                      │             REFERRING ◀──REFER─────────── HANDING ◀───────────┘ │ │ │  │
- * failed ──────────────▶ │ │ │ ▲                             │ │    answered, │ INVITE │ │ │ │
- * failed, timeout             │ │    silence   │              BYE ┌────────┼─┘ └─┼── on_failure:
- * agent ────────┘ │              ▼                  ▼        ▼     │ └───────── RETURNING
- * ◀─────────────┘   DIALLING ─┘ BYE answered      ▲                           │ answered └──────
- * far end gone ─── BRIDGED
+ *           INVITE            CLAIMED               READY                 ACK, first RTP, 500 ms
+ *     NEW ─────────▶ CLAIMING ────────▶ STARTING ───────────▶ ANSWERED ──────────────────┐
+ *                       │                  │ READY_DELAYED ──▶ OFFERED ───── ACK ────────┤
+ *             refused,  │        no agent, │                                             ▼
+ *             CANCEL,   │        CANCEL:   │                          ┌─────────────▶ TALKING
+ *             2 s: 503  │        release   │                on_failure:│                  │ outcome,
+ *                       ▼                  ▼                  agent  │                  │ media timeout
+ *                    CLOSING            CLOSING                      │                  ▼
+ *                                                                    │             COMMITTING ──2 s──▶ SPOOLING
+ *                                          ┌──────── REFER ───────── HANDING ◀─────────┴── durable ────────┘
+ *                                          ▼                         │ ▲ │ ▲
+ *                                      REFERRING ────── failed ──────┼─┘ │ └────────── failed, timeout ─┐
+ *                                          │                     BYE │   └─── INVITE ──▶ DIALLING ──────┤
+ *                       answered, silence  │                         ▼                                  │ answered
+ *                                          └──────────────────▶ RETURNING ◀───── far end gone ────── BRIDGED
+ *                                                                    │ BYE answered
+ *                        media gone                                  ▼
+ *               ENDED ◀───────────────────────────────────────── CLOSING ◀── the caller hangs up, from every state
  *
  * The outcome is durable before BYE, REFER or INVITE leaves; a caller is never kept longer than
  * 2.1 s for it. */
