@@ -76,7 +76,7 @@ def test_a_call_to_its_end(system, suite):
         assert caller.rtp.foreign == 0
     assert system.transfer(id)["outputContext"] == OUTPUT
     assert system.entry(id, "answered")["info"]["srtp"] == suite
-    assert system.entry(id, "ended")["info"]["srtp"]["bad_tag"] == 0
+    assert system.entry(id, "ended")["info"]["rtp"]["srtp"]["bad_tag"] == 0
     assert "without TLS" in system.entry(id, "note")["info"]["text"]
 
 
@@ -254,7 +254,7 @@ def test_reinvite_with_a_new_key(system):
         caller.handed_back()
         assert caller.rtp.foreign < 5  # on their way when the key changed
     assert system.transfer(id)["outputContext"] == OUTPUT
-    assert system.entry(id, "ended")["info"]["srtp"]["bad_tag"] == 0
+    assert system.entry(id, "ended")["info"]["rtp"]["srtp"]["bad_tag"] == 0
 
 
 def test_no_way_back_to_clear(system):
@@ -314,7 +314,7 @@ def test_bad_packets_end_nothing(system):
         caller.handed_back()
     assert system.transfer(id)["outputContext"] == OUTPUT
     counts = system.entry(id, "ended")["info"]
-    assert counts["srtp"]["bad_tag"] > 0 and counts["srtp"]["replayed"] > 0
+    assert counts["rtp"]["srtp"]["bad_tag"] > 0 and counts["rtp"]["srtp"]["replayed"] > 0
     assert counts["rtp"]["lost"] <= counts["rtp"]["received"] // 100 + 1
 
 
