@@ -1,15 +1,25 @@
 """Fixtures.  `system` is shared by a file's ordinary calls; `fresh` makes one with its own settings."""
+import os
+
 import pytest
-from handback import BIN, System
+
+# Processes that share a run (pytest -n) keep to ports of their own.
+os.environ.setdefault("FAR_END_PORT", str(43100 + 700 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
+
+from handback import BIN, SANITIZED, System  # noqa: E402
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes long, or needs the speed of a plain build")
+    config.addinivalue_line("markers", "slow: takes long; once, on a plain build, is enough")
+    config.addinivalue_line("markers", "plain: judges speed, memory or descriptors, which a sanitizer changes")
 
 
 def pytest_collection_modifyitems(config, items):
     if not (BIN / "sip-worker").exists():
         raise pytest.UsageError(f"{BIN}/sip-worker is not built: make, or set HANDBACK_BIN")
+    for item in items if SANITIZED else ():
+        if item.get_closest_marker("plain"):
+            item.add_marker(pytest.mark.skip(reason="judged on a plain build"))
 
 
 @pytest.fixture(scope="module")

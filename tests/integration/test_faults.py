@@ -9,7 +9,7 @@ import time
 
 import pytest
 from caller import OUTPUT, Caller
-from handback import SANITIZED, SLOW, eventually, new_id
+from handback import SLOW, eventually, new_id
 
 
 def ready(system):
@@ -284,7 +284,7 @@ def post_big(system):
                         "inputContext": {"inputVariables": {f"text{n}": "x" * 4000 for n in range(5)}}})[0]
 
 
-@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs descriptors of its own")
+@pytest.mark.plain  # a sanitizer needs descriptors of its own
 def test_worker_out_of_descriptors(fresh):
     """Idle connections take what there is; calls over UDP and what is owed to them go on."""
     system = fresh()

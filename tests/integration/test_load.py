@@ -7,7 +7,7 @@ import time
 
 import pytest
 from caller import OUTPUT
-from handback import ROOT, SANITIZED, SLOW
+from handback import ROOT, SLOW
 from sip_peer import Peer, sdp
 
 
@@ -57,7 +57,7 @@ def test_get_at_the_instant_of_the_bye(system):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(SANITIZED, reason="memory is judged on a plain build")
+@pytest.mark.plain  # memory is judged on a plain build
 def test_nothing_grows(system):
     """Thousands of calls: memory and descriptors are flat once the library's 32 s are over."""
     worker, api = system.workers[0], system.api
@@ -73,7 +73,7 @@ def test_nothing_grows(system):
     assert after[0] - before[0] < 12_000 and after[2] - before[2] < 12_000, (before, after)
 
 
-@pytest.mark.skipif(SANITIZED, reason="speed is judged on a plain build")
+@pytest.mark.plain  # speed is judged on a plain build
 def test_overload_sheds(fresh):
     """More calls than fit: those refused are told 503, those taken come to their end."""
     system = fresh(config={"worker": {"max_calls": 20}}).start()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 from caller import OUTPUT, Caller
-from handback import SANITIZED, eventually
+from handback import eventually
 
 
 def test_sequence_and_timestamps(system):
@@ -20,7 +20,7 @@ def test_sequence_and_timestamps(system):
     assert len(caller.rtp.sources) == 1, "sent from the port that the SDP names"
 
 
-@pytest.mark.skipif(SANITIZED, reason="pace is judged on a plain build")
+@pytest.mark.plain  # pace is judged on a plain build
 def test_pace(system):
     with Caller(system) as caller:
         caller.talk(system.create())
