@@ -116,9 +116,9 @@ peer_create(const struct srtp_key *k, srtp_ssrc_type_t type)
 	return out;
 }
 
-/* 200,000 packets both ways, a tenth lost, over three roll-overs. */
+/* So many packets both ways, a tenth lost; the sequence turns over at 45,536 and 111,072. */
 static void
-talk(enum srtp_suite suite, uint8_t mki_len)
+talk(enum srtp_suite suite, uint8_t mki_len, unsigned packets)
 {
 	struct srtp_key ours = key_of(suite, 0x11), theirs = key_of(suite, 0x22);
 	uint8_t p[12 + AUDIO + SRTP_MAX_TRAILER_LEN];
@@ -131,7 +131,7 @@ talk(enum srtp_suite suite, uint8_t mki_len)
 	s = session(&ours, &theirs);
 	out = peer_create(&theirs, ssrc_any_outbound);
 	in = peer_create(&ours, ssrc_any_inbound);
-	for (unsigned i = 0; i < 200000; i++) {
+	for (unsigned i = 0; i < packets; i++) {
 		uint16_t seq = (uint16_t)(20000 + i);
 		size_t len = seal(s, p, seq);
 		int n = (int)len;
@@ -160,9 +160,9 @@ static void
 test_libsrtp_peer(void **state)
 {
 	(void)state;
-	talk(SRTP_SUITE_80, 0);
-	talk(SRTP_SUITE_32, 0);
-	talk(SRTP_SUITE_80, 4);
+	talk(SRTP_SUITE_80, 0, 120000);
+	talk(SRTP_SUITE_32, 0, 50000);
+	talk(SRTP_SUITE_80, 4, 50000);
 }
 
 static void
