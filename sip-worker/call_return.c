@@ -150,7 +150,8 @@ open_far_media(struct call *c)
 		.beside = c->caller.media,
 	};
 	o->remote = c->caller.params.remote;
-	o->remote.send_key = o->remote.hear_key = (struct srtp_key){ 0 }; /* those are the caller's */
+	/* Its keys are its own. */
+	o->remote.send_key = o->remote.hear_key = (struct srtp_key){ .suite = SRTP_SUITE_NONE };
 	addr_set_port(&o->remote.rtp, 0);
 	addr_set_port(&o->remote.rtcp, 0);
 	return media_open(c->worker->media, o, &c->far.local, &c->far.media);
