@@ -136,10 +136,10 @@ int leg_invite_event(struct sip_leg *leg, nta_incoming_t *irq, const sip_t *sip)
 /* --- send.c: our own requests in the dialog --- */
 /* The URL that makes the library send to an address, in home; NULL: no memory.  By TLS the name
  * (NULL: none) goes along: it is to be in the certificate. */
-const char *
+char *
 leg_hop(const struct addr *a, enum sip_transport transport, const char *name, su_home_t *home);
 /* Where the next request goes to. */
-const char *leg_next_hop(const struct sip_leg *leg, su_home_t *home);
+char *leg_next_hop(const struct sip_leg *leg, su_home_t *home);
 /* Is a one that the leg's requests may go to and come from? */
 bool leg_may_reach(const struct sip_leg *leg, const struct addr *a);
 /* Request line, routes, dialog headers with the next CSeq; the caller adds the rest.  NULL: no

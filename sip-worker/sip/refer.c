@@ -154,7 +154,8 @@ refer_close(struct sip_leg *leg)
 static bool
 without_subscription(const sip_t *sip)
 {
-	const sip_refer_sub_t *sub = sip_refer_sub(sip);
+	const sip_refer_sub_t *sub = (const sip_refer_sub_t *)msg_header_access(
+		(const msg_pub_t *)sip, sip_refer_sub_class);
 
 	return sub && str_eq_nocase(sub->rs_value, "false");
 }

@@ -19,7 +19,7 @@ leg_may_reach(const struct sip_leg *leg, const struct addr *a)
 	return leg->dial && dial_may_reach(leg, a, &why);
 }
 
-const char *
+char *
 leg_hop(const struct addr *a, enum sip_transport transport, const char *name, su_home_t *home)
 {
 	char text[ADDR_TEXT_SIZE];
@@ -35,7 +35,7 @@ leg_hop(const struct addr *a, enum sip_transport transport, const char *name, su
 
 /* Never a name, never an address that the account has nothing to do with: then the call's source,
  * which as the last hop knows the way. */
-const char *
+char *
 leg_next_hop(const struct sip_leg *leg, su_home_t *home)
 {
 	const url_t *url = leg->route ? leg->route->r_url : leg->target->m_url;
@@ -100,7 +100,7 @@ nta_outgoing_t *
 leg_send(struct sip_leg *leg, msg_t *msg, nta_response_f *callback)
 {
 	const url_t *url = leg->route ? leg->route->r_url : leg->target->m_url;
-	const char *hop = leg_next_hop(leg, msg_home(msg));
+	char *hop = leg_next_hop(leg, msg_home(msg));
 	nta_outgoing_t *orq = NULL;
 
 	if (hop) {

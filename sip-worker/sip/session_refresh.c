@@ -120,7 +120,7 @@ send_ack(struct sip_leg *leg, const char *branch)
 {
 	uint32_t last = leg->local_cseq;
 	nta_outgoing_t *orq = NULL;
-	const char *hop;
+	char *hop;
 	msg_t *msg;
 
 	leg->local_cseq = leg->refresh.cseq - 1;
