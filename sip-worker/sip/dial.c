@@ -1,6 +1,4 @@
-/* An outbound leg from the URI to the answer: addresses in turn, and what is replied. */
-#include "sip-worker/sip/dial.h"
-
+/* An outbound leg on its way to the answer: addresses in turn, and what is replied. */
 #include <sofia-sip/msg_addr.h>
 #include <sofia-sip/nta_tag.h>
 #include <sofia-sip/sip_util.h>
@@ -11,8 +9,7 @@
 #include "common/secret.h"
 #include "sip-worker/sip/dialling.h"
 
-#define ADDRESS_MS  4000   /* an address that says nothing, while there are others */
-#define RING_MAX_MS 170000 /* below the library's own limit, timer C */
+#define ADDRESS_MS 4000 /* an address that says nothing, while there are others */
 
 static int on_reply(struct sip_leg *leg, nta_outgoing_t *orq, const sip_t *sip);
 
@@ -137,8 +134,8 @@ dial_deadline(struct sip_leg *leg)
 	over(leg, 408, "no answer to CANCEL");
 }
 
-static void
-on_ring_timeout(struct loop_timer *t)
+void
+dial_ring_timeout(struct loop_timer *t)
 {
 	struct sip_leg *leg = container_of(t, struct dialling, ring)->leg;
 
@@ -249,8 +246,8 @@ on_step(struct loop_timer *t)
 	try_next(leg);
 }
 
-static void
-on_found(void *arg, const struct resolve_target *targets, size_t count)
+void
+dial_found(void *arg, const struct resolve_target *targets, size_t count)
 {
 	struct sip_leg *leg = arg;
 	struct dialling *d = leg->dial;
@@ -398,6 +395,10 @@ answered(struct sip_leg *leg, const sip_t *sip)
 		drop(leg, "SIP;cause=488;text=\"Not Acceptable Here\"", why);
 		return;
 	}
+	/* Nobody asked for a session timer: who does not say otherwise is refreshed by us. */
+	leg->session_expires_s = leg->s->cfg->sip.session_expires_s;
+	leg->refresh.ours = true;
+	session_timer_answered(leg, sip);
 	d->told = true;
 	d->ops.answered(leg->owner, &leg->remote_sdp);
 }
@@ -471,215 +472,11 @@ dial_stray(struct sip *s, sip_t *reply, const struct addr *source)
 	    strcmp(reply->sip_call_id->i_id, leg->call_id->i_id) != 0)
 		return;
 	d = leg->dial;
-	if (leg->state >= LEG_CONFIRMED && reply->sip_cseq->cs_seq == d->cseq &&
-	    str_eq(reply->sip_to->a_tag, leg->remote->a_tag)) {
-		dial_send_ack(leg);
+	if (leg->state >= LEG_CONFIRMED && str_eq(reply->sip_to->a_tag, leg->remote->a_tag)) {
+		if (reply->sip_cseq->cs_seq == d->cseq)
+			dial_send_ack(leg);
 		return;
 	}
 	if (d->strays++ < DIAL_STRAYS_MAX)
 		dial_send_away(leg, reply, source);
-}
-
-/* --- the call --- */
-
-static bool
-add_header(struct dialling *d, const char *name, const char *value)
-{
-	size_t size = strlen(name) + strlen(value) + 3;
-	char *line = malloc(size);
-
-	if (!line)
-		return false;
-	str_print(line, size, "%s: %s", name, value);
-	d->headers[d->header_count++] = line;
-	return true;
-}
-
-static enum err
-copy_headers(struct dialling *d, const struct sip_dial *from)
-{
-	const struct target *t = &d->target;
-
-	d->headers = calloc(t->header_count + from->header_count + 1, sizeof *d->headers);
-	if (!d->headers)
-		return ERR_NOMEM;
-	for (size_t i = 0; i < t->header_count; i++)
-		if (!add_header(d, t->headers[i], target_header_value(t->headers[i])))
-			return ERR_NOMEM;
-	for (size_t i = 0; i < from->header_count; i++) {
-		const struct sip_header_line *h = &from->headers[i];
-
-		if (!target_header_allowed(h->name) || str_has_control(h->value))
-			return ERR_INVALID;
-		if (!add_header(d, h->name, h->value))
-			return ERR_NOMEM;
-	}
-	return ERR_OK;
-}
-
-static enum err
-copy_login(struct dialling *d, const struct sip_dial *from)
-{
-	if (!from->username || !from->username[0] || !from->password)
-		return ERR_OK;
-	d->username = strdup(from->username);
-	d->realm = strdup(from->realm ? from->realm : "");
-	return d->username && d->realm &&
-			       secret_set(&d->password, from->password, strlen(from->password))
-		       ? ERR_OK
-		       : ERR_NOMEM;
-}
-
-static enum err
-create_dialling(struct sip_leg *leg, const struct sip_dial *from, const struct sip_dial_ops *ops)
-{
-	struct dialling *d = calloc(1, sizeof *d);
-	const char *why;
-	enum err e;
-
-	if (!d)
-		return ERR_NOMEM;
-	leg->dial = d;
-	d->leg = leg;
-	d->ops = *ops;
-	d->max_forwards = 69;
-	if (from->inbound) {
-		d->has_source = true;
-		d->source = from->inbound->source;
-		d->max_forwards = from->inbound->max_forwards ? from->inbound->max_forwards - 1 : 0;
-	}
-	e = target_parse(from->uri, &d->target, &why);
-	if (e == ERR_OK)
-		e = copy_headers(d, from);
-	else
-		log_warn("sip", "bad-target", "why=%s", log_quote(why));
-	return e == ERR_OK ? copy_login(d, from) : e;
-}
-
-/* The URI as it was written, but its headers. */
-static bool
-address_to(struct sip_leg *leg)
-{
-	const struct target *t = &leg->dial->target;
-	const url_t plain = URL_INIT_AS(sip), secure = URL_INIT_AS(sips);
-	url_t url = t->secure ? secure : plain;
-
-	url.url_user = t->user;
-	url.url_host = t->host;
-	url.url_port = t->port_text;
-	url.url_params = t->params;
-	leg->target = sip_contact_create(leg->home, (url_string_t *)&url, NULL);
-	leg->remote = sip_to_create(leg->home, (url_string_t *)&url);
-	return leg->target && leg->remote;
-}
-
-static bool
-address_from(struct sip_leg *leg, const struct sip_dial *from)
-{
-	const struct sip_leg *in = from->inbound;
-	bool original = from->caller_id == CALLER_ORIGINAL;
-	const sip_addr_t *who = !in        ? NULL
-				: original ? (sip_addr_t *)in->remote
-					   : (sip_addr_t *)in->local;
-	url_t url = who ? *who->a_url : *leg->s->listeners[0].contact->m_url;
-
-	url.url_headers = url.url_fragment = NULL;
-	leg->local = sip_from_create(leg->home, (url_string_t *)&url);
-	if (!leg->local)
-		return false;
-	if (who && original && who->a_display)
-		leg->local->a_display = su_strdup(leg->home, who->a_display);
-	return sip_from_tag(leg->home, leg->local, leg->tag) == 0;
-}
-
-static bool
-describe(struct sip_leg *leg, const struct sip_dial *from)
-{
-	struct dialling *d = leg->dial;
-	sip_payload_t *payload;
-
-	leg->local_sdp.media = from->local;
-	memcpy(leg->codecs, from->codecs, sizeof leg->codecs);
-	leg->codec_count = from->codec_count;
-	payload = session_describe(leg, leg->home);
-	if (!payload)
-		return false;
-	d->offer = strndup(payload->pl_data, payload->pl_len);
-	d->offer_key = leg->local_sdp.offer_key;
-	return d->offer != NULL;
-}
-
-static enum err
-judge(const struct sip_leg *leg)
-{
-	const struct target *t = &leg->dial->target;
-	struct addr a = t->address;
-	const char *why;
-
-	if (!t->is_address)
-		return ERR_OK;
-	if (!addr_port(&a))
-		addr_set_port(&a, t->secure ? 5061 : 5060);
-	if (dial_may_reach(leg, &a, &why))
-		return ERR_OK;
-	log_warn("sip", "target-refused", "account=%s why=%s", log_quote(leg->account->name),
-		 log_quote(why));
-	return ERR_FORBIDDEN;
-}
-
-static enum err
-begin(struct sip_leg *leg, const struct sip_dial *from)
-{
-	struct sip *s = leg->s;
-	struct dialling *d = leg->dial;
-	const struct resolve_question q = {
-		.name = d->target.name,
-		.port = d->target.port,
-		.secure = d->target.secure,
-		.has_transport = d->target.has_transport,
-		.transport = d->target.transport,
-		.family = addr_family(&from->local.rtp),
-	};
-	int64_t ring = leg->account->returns.ring_timeout_ms;
-	char call_id[ID_TOKEN_SIZE];
-
-	leg->call_id = sip_call_id_make(leg->home, id_token(call_id));
-	if (!leg->call_id || !address_to(leg) || !address_from(leg, from) || !describe(leg, from))
-		return ERR_NOMEM;
-	if (!s->resolver)
-		s->resolver = resolver_create(s->loop, NULL);
-	if (!s->resolver ||
-	    !loop_timer_set(s->loop, &d->ring, ring > 0 && ring < RING_MAX_MS ? ring : RING_MAX_MS,
-			    on_ring_timeout))
-		return ERR_NOMEM;
-	d->resolution = resolve_start(s->resolver, &q, on_found, leg);
-	return d->resolution ? ERR_OK : ERR_NOMEM;
-}
-
-enum err
-sip_dial(struct sip *s, const struct sip_dial *from, const struct sip_dial_ops *ops, void *owner,
-	 struct sip_leg **out)
-{
-	struct sip_leg *leg = leg_alloc(s, from->account);
-	enum err e;
-
-	if (!leg)
-		return ERR_NOMEM;
-	e = create_dialling(leg, from, ops);
-	if (e == ERR_OK)
-		e = judge(leg);
-	if (e == ERR_OK && !leg_register(leg))
-		e = ERR_NOMEM;
-	if (e != ERR_OK) {
-		leg_free(leg);
-		return e;
-	}
-	e = begin(leg, from);
-	if (e != ERR_OK) {
-		leg_bury(leg);
-		return e;
-	}
-	sip_leg_set_owner(leg, owner);
-	*out = leg;
-	return ERR_OK;
 }

@@ -68,7 +68,7 @@ create_invite(struct sip_leg *leg)
 					    (url_string_t *)leg->remote->a_url, NULL)) ||
 	    !insert(msg, sip_cseq_create(home, ++leg->local_cseq, SIP_METHOD_INVITE)) ||
 	    !insert(msg, sip_max_forwards_format(home, "%u", (unsigned)d->max_forwards)) ||
-	    !insert(msg, sip_supported_make(home, "100rel")) ||
+	    !insert(msg, sip_supported_make(home, "timer, 100rel")) ||
 	    !insert(msg, sip_payload_make(home, d->offer)) ||
 	    sip_add_tl(msg, sip, SIPTAG_FROM(leg->local), SIPTAG_TO(leg->remote),
 		       SIPTAG_CALL_ID(leg->call_id), SIPTAG_CONTACT(leg->contact),

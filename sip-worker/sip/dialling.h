@@ -82,6 +82,10 @@ MUST_USE bool dial_challenged(struct dialling *d, const sip_t *reply);
 /* What was asked for so far.  false: no memory. */
 MUST_USE bool dial_add_logins(struct dialling *d, msg_t *request);
 
+/* --- dial.c, for dial_start.c --- */
+void dial_found(void *arg, const struct resolve_target *targets, size_t count);
+void dial_ring_timeout(struct loop_timer *t);
+
 /* --- dial.c, for the leg --- */
 /* Its owner wants it to end, or let it go. */
 void dial_abandon(struct sip_leg *leg);
