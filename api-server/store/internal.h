@@ -20,7 +20,6 @@ struct op_info {
 	enum err (*run)(struct db *db, struct store_req *r);
 	enum db_role role;
 	bool parts; /* several statements, undone together */
-	bool lazy;  /* nobody waits for its answer */
 	/* Frees what run() put into the results, when the transaction failed; NULL: nothing. */
 	void (*discard)(struct store_req *r);
 };

@@ -4,21 +4,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 
 #define GROUP_MAX 512 /* requests in one transaction */
 #define IDLE_MS   1000
-/* A commit costs the same for one as for many.  Where requests follow each other closely it waits a
- * little for the next ones, as long as that is not in vain; what nobody waits for comes along with
- * the others, or goes alone in the end. */
-#define GATHER_NS     1000000
-#define GATHER_ENOUGH 16 /* requests that need no company */
-#define BUSY_MS       10 /* since the last commit: an idle store answers at once */
-#define VAIN_MAX      63
-#define LAZY_MS       20
 /* The WAL is moved into the database when it grew by so much and nothing waits, or by more even
  * then: the longer it may grow, the fewer pages are moved twice. */
 #define WAL_SOFT_BYTES  (16 << 20)
@@ -50,7 +40,6 @@ on_request(struct task *t)
 	struct store_req *r = container_of(t, struct store_req, task);
 
 	list_append(&r->side->group, &r->node);
-	r->side->urgent |= !store_ops[r->op].lazy;
 }
 
 static void
@@ -226,56 +215,6 @@ wait_for_more(struct side *s)
 		log_err("store", "poll_failed", "why=%s", strerror(errno));
 }
 
-static size_t
-wait_for_urgent(struct side *s, size_t count)
-{
-	int64_t until = clock_mono_ms() + LAZY_MS, now;
-
-	while (!s->urgent && !s->stopping && count < GROUP_MAX && (now = clock_mono_ms()) < until) {
-		struct pollfd p = { .fd = mailbox_fd(s->box), .events = POLLIN };
-
-		(void)poll(&p, 1, (int)(until - now));
-		count += mailbox_drain(s->box, GROUP_MAX - count);
-	}
-	return count;
-}
-
-/* Somebody who sends one request after the other is not made to wait each time. */
-static size_t
-wait_for_company(struct side *s, size_t count)
-{
-	const struct timespec a_little = { .tv_nsec = GATHER_NS };
-	size_t more;
-
-	if (s->stopping || count >= GATHER_ENOUGH || clock_mono_ms() - s->committed_ms >= BUSY_MS)
-		return count;
-	if (s->wait_not > 0) {
-		s->wait_not--;
-		return count;
-	}
-	nanosleep(&a_little, NULL);
-	more = mailbox_drain(s->box, GROUP_MAX - count);
-	s->wait_in_vain = more ? 0 : s->wait_in_vain * 2 + 1;
-	if (s->wait_in_vain > VAIN_MAX)
-		s->wait_in_vain = VAIN_MAX;
-	s->wait_not = s->wait_in_vain;
-	return count + more;
-}
-
-static void
-run_waiting(struct side *s, size_t count)
-{
-	if (s->role == DB_WRITER) {
-		count = wait_for_urgent(s, count);
-		count = wait_for_company(s, count);
-	}
-	s->urgent = false;
-	run_group(s, count);
-	s->committed_ms = clock_mono_ms();
-	answer_group(s);
-	care_for_wal(s, false);
-}
-
 static void *
 side_main(void *arg)
 {
@@ -285,7 +224,9 @@ side_main(void *arg)
 		size_t count = mailbox_drain(s->box, GROUP_MAX);
 
 		if (!list_empty(&s->group)) {
-			run_waiting(s, count);
+			run_group(s, count);
+			answer_group(s);
+			care_for_wal(s, false);
 		} else if (s->stopping) {
 			break;
 		} else {

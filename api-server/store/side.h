@@ -24,10 +24,7 @@ struct side {
 	int64_t wal_seen; /* bytes at the last checkpoint */
 	struct task stop;
 	struct list group; /* struct store_req::node */
-	bool urgent;       /* somebody waits for one of them */
-	int64_t committed_ms;
-	unsigned wait_not, wait_in_vain; /* groups that go at once; the same, when it was in vain */
-	size_t under_way;                /* the loop's own: submitted and not answered */
+	size_t under_way;  /* the loop's own: submitted and not answered */
 	_Atomic int64_t groups, requests, failures, wal_bytes;
 };
 

@@ -13,20 +13,20 @@
 
 /* clang-format off */
 const struct op_info store_ops[STORE_OP_COUNT] = {
-	[STORE_TRANSFER_CREATE]   = { op_transfer_create,   DB_WRITER, false, false, NULL },
-	[STORE_TRANSFER_GET]      = { op_transfer_get,      DB_READER, false, false, discard_transfer_get },
-	[STORE_TRANSFER_CLAIM]    = { op_transfer_claim,    DB_WRITER, true,  false, discard_claim },
-	[STORE_TRANSFER_RELEASE]  = { op_transfer_release,  DB_WRITER, false, false, NULL },
-	[STORE_TRANSFER_COMPLETE] = { op_transfer_complete, DB_WRITER, false, false, NULL },
-	[STORE_TRANSFER_EXPIRE]   = { op_transfer_expire,   DB_WRITER, false, false, NULL },
-	[STORE_CALL_REPORT]       = { op_call_report,       DB_WRITER, true,  true,  NULL },
-	[STORE_CALL_LIST]         = { op_call_list,         DB_READER, false, false, discard_call_list },
-	[STORE_CALL_GET]          = { op_call_get,          DB_READER, false, false, discard_call_get },
-	[STORE_CONVERSATION_SAVE] = { op_conversation_save, DB_WRITER, false, true,  NULL },
-	[STORE_WORKER_REAP]       = { op_worker_reap,       DB_WRITER, true,  false, NULL },
-	[STORE_WORKER_RESYNC]     = { op_worker_resync,     DB_WRITER, true,  false, discard_resync },
-	[STORE_PURGE]             = { op_purge,             DB_WRITER, true,  false, NULL },
-	[STORE_CHECK]             = { op_check,             DB_WRITER, false, false, NULL },
+	[STORE_TRANSFER_CREATE]   = { op_transfer_create,   DB_WRITER, false, NULL },
+	[STORE_TRANSFER_GET]      = { op_transfer_get,      DB_READER, false, discard_transfer_get },
+	[STORE_TRANSFER_CLAIM]    = { op_transfer_claim,    DB_WRITER, true,  discard_claim },
+	[STORE_TRANSFER_RELEASE]  = { op_transfer_release,  DB_WRITER, false, NULL },
+	[STORE_TRANSFER_COMPLETE] = { op_transfer_complete, DB_WRITER, false, NULL },
+	[STORE_TRANSFER_EXPIRE]   = { op_transfer_expire,   DB_WRITER, false, NULL },
+	[STORE_CALL_REPORT]       = { op_call_report,       DB_WRITER, true,  NULL },
+	[STORE_CALL_LIST]         = { op_call_list,         DB_READER, false, discard_call_list },
+	[STORE_CALL_GET]          = { op_call_get,          DB_READER, false, discard_call_get },
+	[STORE_CONVERSATION_SAVE] = { op_conversation_save, DB_WRITER, false, NULL },
+	[STORE_WORKER_REAP]       = { op_worker_reap,       DB_WRITER, true,  NULL },
+	[STORE_WORKER_RESYNC]     = { op_worker_resync,     DB_WRITER, true,  discard_resync },
+	[STORE_PURGE]             = { op_purge,             DB_WRITER, true,  NULL },
+	[STORE_CHECK]             = { op_check,             DB_WRITER, false, NULL },
 };
 /* clang-format on */
 
