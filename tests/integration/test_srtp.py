@@ -303,6 +303,7 @@ def test_bad_packets_end_nothing(system):
     with SecureCaller(system) as caller:
         reply = caller.talk(id)
         remote = reply.sdp_address(), reply.sdp_port()
+        eventually(lambda: caller.rtp.sent, what="a packet of ours")
         for i in range(3000):
             good = caller.rtp.sent[-1]
             bad = (good[:-1] + bytes([good[-1] ^ 1]), good, good[:i % len(good)], os.urandom(182))[i % 4]
