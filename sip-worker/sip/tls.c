@@ -334,7 +334,8 @@ expect_name(SSL *ssl, const char *name)
 	if (addr_parse(name, 0, &a))
 		return X509_VERIFY_PARAM_set1_ip_asc(param, addr_host(&a, host)) == 1;
 	SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)name) == 1;
+	return SSL_set1_host(ssl, name) == 1 &&
+	       SSL_set_tlsext_host_name(ssl, (char *)(uintptr_t)name) == 1;
 }
 
 SSL *
