@@ -19,7 +19,7 @@ dial_listener(const struct sip *s, enum sip_transport transport, int family)
 	return NULL;
 }
 
-static const char *
+static char *
 dial_hop(const struct sip_leg *leg, su_home_t *home)
 {
 	return leg_hop(&leg->source, leg->transport, leg->dial->target.host, home);
@@ -88,7 +88,7 @@ create_transaction(struct sip_leg *leg, msg_t *msg, const struct listener *l,
 		   nta_response_f *callback)
 {
 	nta_agent_t *agent = leg->s->agent;
-	const char *hop = dial_hop(leg, msg_home(msg));
+	char *hop = dial_hop(leg, msg_home(msg));
 	nta_outgoing_t *orq;
 
 	if (!hop)
@@ -142,7 +142,7 @@ dial_send_cancel(struct sip_leg *leg)
 	msg_t *msg = nta_msg_create(leg->s->agent, 0);
 	su_home_t *home = msg_home(msg);
 	nta_outgoing_t *orq = NULL;
-	const char *hop;
+	char *hop;
 
 	if (!msg)
 		return;
@@ -207,7 +207,7 @@ send_ack(struct sip_leg *leg, const char *branch)
 	uint32_t cseq = leg->local_cseq;
 	nta_outgoing_t *orq = NULL;
 	msg_t *msg;
-	const char *hop;
+	char *hop;
 
 	leg->local_cseq = d->cseq - 1;
 	msg = leg_request(leg, SIP_METHOD_ACK);
