@@ -5,19 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/id.h"
 #include "common/list.h"
 #include "common/log.h"
 #include "common/str.h"
+#include "sip-worker/sip/resolve_order.h"
 
-#define SIP_PORT       5060
-#define SIPS_PORT      5061
-#define SERVERS_MAX    8 /* of SRV answers, the best */
-#define RECORDS_MAX    32
-#define PER_SERVER_MAX 8
-#define TRY_MS         1500
-#define TRIES          2
-#define NAME_MAX_LEN   253
+#define SIP_PORT    5060
+#define SIPS_PORT   5061
+#define SERVERS_MAX 8 /* of SRV answers, the best */
+#define RECORDS_MAX 32
+#define TRY_MS      1500
+#define TRIES       2
 
 /* A socket of the library. */
 struct watch {
@@ -34,16 +32,6 @@ struct resolver {
 	struct loop_timer timer;
 };
 
-/* One name with its port, whose addresses are asked for. */
-struct server {
-	struct resolution *s;
-	char name[NAME_MAX_LEN + 1];
-	uint16_t port, priority, weight;
-	enum sip_transport transport;
-	struct addr addrs[PER_SERVER_MAX];
-	size_t count;
-};
-
 struct service {
 	struct resolution *s;
 	enum sip_transport transport;
@@ -58,14 +46,14 @@ struct resolution {
 	int open;  /* answers that the library still owes */
 	bool over; /* found() was called, or must not be */
 
-	char name[NAME_MAX_LEN + 1];
+	char name[RESOLVE_NAME_MAX + 1];
 	uint16_t port;
 	bool secure;
 	enum sip_transport transport; /* where nothing else says it */
 	int family;
 
 	struct service services[2];
-	struct server servers[RECORDS_MAX];
+	struct resolve_server servers[RECORDS_MAX];
 	size_t server_count;
 };
 
@@ -213,7 +201,7 @@ free_if_done(struct resolution *s)
 }
 
 static void
-add_targets(const struct resolution *s, const struct server *v, int family,
+add_targets(const struct resolution *s, const struct resolve_server *v, int family,
 	    struct resolve_target *out, size_t *count)
 {
 	for (size_t i = 0; i < v->count && *count < RESOLVE_MAX; i++)
@@ -257,9 +245,9 @@ done(struct resolution *s)
 /* --- addresses --- */
 
 static void
-take_addresses(struct server *v, const struct ares_addrinfo_node *n)
+take_addresses(struct resolve_server *v, const struct ares_addrinfo_node *n)
 {
-	for (; n && v->count < PER_SERVER_MAX; n = n->ai_next) {
+	for (; n && v->count < RESOLVE_SERVER_MAX; n = n->ai_next) {
 		struct addr *a = &v->addrs[v->count];
 
 		if ((n->ai_family != AF_INET && n->ai_family != AF_INET6) ||
@@ -275,7 +263,7 @@ take_addresses(struct server *v, const struct ares_addrinfo_node *n)
 static void
 on_addresses(void *arg, int status, int timeouts, struct ares_addrinfo *res)
 {
-	struct server *v = arg;
+	struct resolve_server *v = arg;
 	struct resolution *s = v->s;
 
 	(void)timeouts;
@@ -315,7 +303,7 @@ ask_addresses(struct resolution *s)
 static bool
 add_server(struct resolution *s, const char *name, uint16_t port, enum sip_transport transport)
 {
-	struct server *v = &s->servers[s->server_count];
+	struct resolve_server *v = &s->servers[s->server_count];
 
 	if (s->server_count == RECORDS_MAX || !str_copy(v->name, sizeof v->name, name))
 		return false;
@@ -339,68 +327,6 @@ ask_host(struct resolution *s)
 
 /* --- SRV --- */
 
-/* One of the records from first on that share its priority, by weight (RFC 2782). */
-static size_t
-draw(const struct resolution *s, size_t first, size_t end)
-{
-	uint32_t total = 0, random;
-
-	for (size_t i = first; i < end; i++)
-		total += s->servers[i].weight;
-	id_random(&random, sizeof random);
-	random %= total + 1;
-	for (size_t i = first; i < end; i++) {
-		if (random <= s->servers[i].weight)
-			return i;
-		random -= s->servers[i].weight;
-	}
-	return first;
-}
-
-static void
-swap(struct server *a, struct server *b)
-{
-	struct server c = *a;
-
-	*a = *b;
-	*b = c;
-}
-
-static int
-by_priority(const void *a, const void *b)
-{
-	const struct server *x = a, *y = b;
-
-	if (x->priority != y->priority)
-		return x->priority < y->priority ? -1 : 1;
-	/* Without weight comes first, so that it has a chance at all. */
-	return (int)x->weight - (int)y->weight;
-}
-
-/* Transports in our order, then priorities, then chance. */
-static void
-sort_servers(struct resolution *s)
-{
-	size_t start = 0;
-
-	while (start < s->server_count) {
-		size_t end = start;
-
-		while (end < s->server_count &&
-		       s->servers[end].transport == s->servers[start].transport)
-			end++;
-		qsort(&s->servers[start], end - start, sizeof s->servers[0], by_priority);
-		for (size_t i = start; i < end; i++) {
-			size_t same = i;
-
-			while (same < end && s->servers[same].priority == s->servers[i].priority)
-				same++;
-			swap(&s->servers[i], &s->servers[draw(s, i, same)]);
-		}
-		start = end;
-	}
-}
-
 static void
 take_records(struct service *service, const unsigned char *answer, int len)
 {
@@ -420,16 +346,6 @@ take_records(struct service *service, const unsigned char *answer, int len)
 	ares_free_data(all);
 }
 
-/* The answers come in any order; the list has the first service's records first. */
-static void
-order_services(struct resolution *s)
-{
-	for (size_t i = 1; i < s->server_count; i++)
-		for (size_t k = i; k > 0 && s->servers[k].transport < s->servers[k - 1].transport;
-		     k--)
-			swap(&s->servers[k], &s->servers[k - 1]);
-}
-
 static void
 services_known(struct resolution *s)
 {
@@ -437,8 +353,7 @@ services_known(struct resolution *s)
 		ask_host(s);
 		return;
 	}
-	order_services(s);
-	sort_servers(s);
+	resolve_order(s->servers, s->server_count);
 	ask_addresses(s);
 }
 
@@ -466,7 +381,7 @@ ask_service(struct resolution *s, size_t i, enum sip_transport transport)
 		[SIP_TCP] = "_sip._tcp",
 		[SIP_TLS] = "_sips._tcp",
 	};
-	char name[NAME_MAX_LEN + 16];
+	char name[RESOLVE_NAME_MAX + 16];
 
 	s->services[i] = (struct service){ s, transport };
 	str_print(name, sizeof name, "%s.%s", prefixes[transport], s->name);
