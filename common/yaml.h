@@ -14,9 +14,9 @@ enum ynode_kind { Y_SCALAR, Y_SEQ, Y_MAP };
 
 struct ynode {
 	enum ynode_kind kind;
-	int line;            /* 1-based */
-	char *text;          /* scalar */
-	bool quoted;         /* scalar was quoted or a block: always a string */
+	int line;             /* 1-based */
+	char *text;           /* scalar */
+	bool quoted;          /* scalar was quoted or a block: always a string */
 	struct ynode **items; /* seq: values; map: values */
 	struct ynode **keys;  /* map: scalar keys, same index */
 	size_t count;

@@ -74,9 +74,8 @@ struct transfer_auth {
 /* POST body -> a new ACTIVE transfer of `account`, all rules of DESIGN.md 4 applied: f->where is
  * the JSON path, the result says which status (INVALID 400, UNPROCESSABLE 422).
  * auth is filled when given (caller wipes). */
-MUST_USE enum err
-transfer_read(const json_t *body, const struct account *account, struct transfer **out,
-	      struct transfer_auth *auth, struct fault *f);
+MUST_USE enum err transfer_read(const json_t *body, const struct account *account,
+				struct transfer **out, struct transfer_auth *auth, struct fault *f);
 /* Created now, valid for so long. */
 void transfer_begin(struct transfer *t, int64_t now_ms, int64_t valid_ms);
 /* The resource as the contract shows it; `full`: GET's fields, else POST's.  New reference. */

@@ -2,6 +2,7 @@
 #include <sofia-sip/sip_tag.h>
 
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/session.h"
 
 #define BYE_GUARD_MS 40000 /* the library gives up at 64*T1, 32 s */
 

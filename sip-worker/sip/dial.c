@@ -8,6 +8,7 @@
 #include "common/id.h"
 #include "common/secret.h"
 #include "sip-worker/sip/dialling.h"
+#include "sip-worker/sip/session.h"
 
 #define ADDRESS_MS 4000 /* an address that says nothing, while there are others */
 

@@ -17,13 +17,14 @@ struct sip_header_line {
 
 struct sip_dial {
 	const struct account *account;
-	const struct sip_leg *inbound; /* Max-Forwards one less than its, our loop marker, its caller */
-	const char *uri;               /* the return URI; its URI headers become headers of the INVITE */
-	enum caller_id caller_id;      /* From: the original caller's, or ours */
+	const struct sip_leg
+		*inbound;         /* Max-Forwards one less than its, our loop marker, its caller */
+	const char *uri;          /* the return URI; its URI headers become headers of the INVITE */
+	enum caller_id caller_id; /* From: the original caller's, or ours */
 	const struct sip_header_line *headers;
 	size_t header_count;
 	const char *realm, *username, *password; /* "" or NULL: none */
-	struct media_local local;      /* for our offer */
+	struct media_local local;                /* for our offer */
 	enum codec codecs[CODEC_COUNT]; /* offered, the inbound leg's first: no transcoding */
 	size_t codec_count;
 };
@@ -39,7 +40,7 @@ struct sip_dial_ops {
 
 /* INVALID: the URI cannot be dialled; FORBIDDEN: its host is not an allowed target; NOMEM.  Other
  * failures come through ops->failed. */
-MUST_USE enum err sip_dial(struct sip *s, const struct sip_dial *d, const struct sip_dial_ops *ops, void *owner,
-			   struct sip_leg **out);
+MUST_USE enum err sip_dial(struct sip *s, const struct sip_dial *d, const struct sip_dial_ops *ops,
+			   void *owner, struct sip_leg **out);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/id.h"
 #include "common/secret.h"
 #include "sip-worker/sip/dialling.h"
+#include "sip-worker/sip/session.h"
 
 #define RING_MAX_MS      170000 /* below the library's own limit, timer C */
 #define MAX_FORWARDS_OWN 69

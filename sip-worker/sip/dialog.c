@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/session.h"
 
 struct sip_leg *
 dialog_find(struct sip *s, const sip_t *sip)

@@ -5,6 +5,7 @@
 
 #include "common/secret.h"
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/session.h"
 
 #define OVERLOAD_RETRY_S 5
 #define REFUSED_NOTES    50 /* a second, of sources that did not authenticate */

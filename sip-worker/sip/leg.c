@@ -1,5 +1,6 @@
 /* The life of a leg: from the INVITE to the graveyard. */
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/session.h"
 
 #include <sofia-sip/sip_tag.h>
 #include <sofia-sip/sip_util.h>

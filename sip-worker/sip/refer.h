@@ -12,8 +12,8 @@ enum sip_refer_state {
 	SIP_REFER_TRYING,   /* NOTIFY 100, or one without a body */
 	SIP_REFER_RINGING,  /* NOTIFY 18x */
 	SIP_REFER_ANSWERED, /* NOTIFY 2xx: final */
-	SIP_REFER_FAILED,   /* refused, or NOTIFY 3xx-6xx, or no answer to the REFER at all (408): final */
-	SIP_REFER_UNKNOWN,  /* the subscription ended without saying how: final */
+	SIP_REFER_FAILED, /* refused, or NOTIFY 3xx-6xx, or no answer to the REFER at all (408): final */
+	SIP_REFER_UNKNOWN, /* the subscription ended without saying how: final */
 };
 extern const char *const sip_refer_state_names[]; /* "accepted", … NULL */
 

@@ -4,6 +4,7 @@
 
 #include "common/secret.h"
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/session.h"
 
 #define RETRY_S 3
 

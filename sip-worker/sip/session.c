@@ -5,6 +5,7 @@
 
 #include "common/secret.h"
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/session.h"
 
 enum body_kind
 session_body(const sip_t *sip, const char **sdp, size_t *len)

@@ -8,6 +8,7 @@
 
 #include "common/id.h"
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/session.h"
 #include "sip-worker/sip/tls.h"
 
 #define RETRY_MS     5000 /* at most: a tenth of the interval */

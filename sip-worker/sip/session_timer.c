@@ -3,6 +3,7 @@
 #include <sofia-sip/sip_tag.h>
 
 #include "sip-worker/sip/leg.h"
+#include "sip-worker/sip/session.h"
 
 static bool
 peer_knows(const sip_t *sip)

@@ -26,15 +26,16 @@ struct sip_leg;
 struct sip_invite {
 	const struct account *account;
 	const char *call_id, *from_tag;
-	const char *from, *to;       /* URIs as text */
-	const char *transport;       /* "udp", "tcp", "tls" */
+	const char *from, *to; /* URIs as text */
+	const char *transport; /* "udp", "tcp", "tls" */
 	struct addr source;
-	const char *transfer;        /* X-ASAPP-CallTransferId, NULL: header mode */
+	const char *transfer;                       /* X-ASAPP-CallTransferId, NULL: header mode */
 	const char *task, *conversation, *customer; /* X-GA-…, NULL: absent */
-	const json_t *input_variables; /* X-GA-iv-*: object of strings */
-	const json_t *headers;       /* X-*, User-to-User, Diversion, P-Asserted-Identity: name -> value (last), case kept */
-	bool has_offer;              /* false: delayed offer, media comes with the ACK */
-	struct media_remote remote;  /* negotiated from the offer (has_offer) */
+	const json_t *input_variables;              /* X-GA-iv-*: object of strings */
+	const json_t *
+		headers; /* X-*, User-to-User, Diversion, P-Asserted-Identity: name -> value (last), case kept */
+	bool has_offer;             /* false: delayed offer, media comes with the ACK */
+	struct media_remote remote; /* negotiated from the offer (has_offer) */
 };
 
 /* An INVITE that was refused without ever reaching call control: for the timeline. */
@@ -47,12 +48,12 @@ struct sip_refusal {
 };
 
 enum sip_end_cause {
-	SIP_END_BYE,          /* the peer hung up */
-	SIP_END_CANCEL,       /* before the answer; 487 was sent */
-	SIP_END_NO_ACK,       /* 64*T1 after the 200; BYE was sent */
-	SIP_END_NO_MEDIA,     /* delayed offer: nothing acceptable in the ACK; BYE was sent, cause=488 */
-	SIP_END_SESSION,      /* session timer ran out; BYE was sent, cause=102 */
-	SIP_END_TRANSPORT,    /* the peer answers nothing any more */
+	SIP_END_BYE,      /* the peer hung up */
+	SIP_END_CANCEL,   /* before the answer; 487 was sent */
+	SIP_END_NO_ACK,   /* 64*T1 after the 200; BYE was sent */
+	SIP_END_NO_MEDIA, /* delayed offer: nothing acceptable in the ACK; BYE was sent, cause=488 */
+	SIP_END_SESSION,  /* session timer ran out; BYE was sent, cause=102 */
+	SIP_END_TRANSPORT, /* the peer answers nothing any more */
 };
 struct sip_end {
 	enum sip_end_cause cause;
@@ -69,27 +70,34 @@ struct sip_ops {
 	void (*invite)(void *app, struct sip_leg *leg, const struct sip_invite *inv);
 	void (*refused)(void *app, const struct sip_refusal *r);
 	/* --- to the leg's owner --- */
-	void (*confirmed)(void *owner, const struct media_remote *remote); /* ACK; remote: delayed offer, else NULL */
-	void (*changed)(void *owner, const struct media_remote *remote);   /* re-INVITE/UPDATE answered: address, codec, hold */
-	void (*digit)(void *owner, char digit, int duration_ms);           /* SIP INFO */
-	void (*ended)(void *owner, const struct sip_end *end);             /* once; the leg is dead but not yet destroyed */
+	void (*confirmed)(
+		void *owner,
+		const struct media_remote *remote); /* ACK; remote: delayed offer, else NULL */
+	void (*changed)(void *owner,
+			const struct media_remote
+				*remote); /* re-INVITE/UPDATE answered: address, codec, hold */
+	void (*digit)(void *owner, char digit, int duration_ms); /* SIP INFO */
+	void (*ended)(void *owner,
+		      const struct sip_end *end); /* once; the leg is dead but not yet destroyed */
 	/* Our BYE is answered or given up, or the peer's came first.  After sip_leg_bye() this is the
 	 * only callback that comes. */
 	void (*hung_up)(void *owner);
-	void (*refer)(void *owner, const struct sip_refer *r); /* a step of sip_leg_refer(); may be NULL */
+	void (*refer)(void *owner,
+		      const struct sip_refer *r); /* a step of sip_leg_refer(); may be NULL */
 };
 
 /* Counters for /metrics; names in snake case. */
 struct sip_stats {
-	int64_t received, malformed, dropped_source, dropped_rate, challenged, auth_failed, refused, invites;
+	int64_t received, malformed, dropped_source, dropped_rate, challenged, auth_failed, refused,
+		invites;
 	int64_t legs; /* now */
 };
 
 /* Creates sofia's su_root, nests l in it, binds every listener (cfg->sip.listen; a wildcard is
  * every address of the machine).  ops and app outlive it.  NULL with f set (which address, why).
  * One per process; run and destroyed on the thread that created it. */
-struct sip *sip_create(struct loop *l, const struct config *cfg, const struct sip_ops *ops, void *app,
-		       struct fault *f);
+struct sip *sip_create(struct loop *l, const struct config *cfg, const struct sip_ops *ops,
+		       void *app, struct fault *f);
 void sip_destroy(struct sip *s);
 /* Runs the signalling loop (su_root and l) until sip_stop(). */
 void sip_run(struct sip *s);

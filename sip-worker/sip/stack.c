@@ -144,12 +144,11 @@ bind_listener(struct sip *s, const struct sip_listen *cfg, struct fault *f)
 	/* A request whose connection closes, or never comes about for want of a good certificate,
 	 * has failed: without TPTAG_SDWN_ERROR it would wait out its 32 s. */
 	tls_adopt(cfg->transport == SIP_TLS);
-	failed = nta_agent_add_tport(s->agent, URL_STRING_MAKE(url), TPTAG_IDENT(l->ident),
-				     TPTAG_SERVER(1), TPTAG_STUN_SERVER(0),
-				     TPTAG_UDP_RMEM(UDP_BUFFER), TPTAG_UDP_WMEM(UDP_BUFFER),
-				     TPTAG_IDLE(TCP_IDLE_MS), TPTAG_TIMEOUT(TCP_HALF_READ_MS),
-				     TPTAG_PONG2PING(1), TPTAG_SDWN_ERROR(1),
-				     TPTAG_CERTIFICATE(NO_FOLDER), TAG_END());
+	failed = nta_agent_add_tport(
+		s->agent, URL_STRING_MAKE(url), TPTAG_IDENT(l->ident), TPTAG_SERVER(1),
+		TPTAG_STUN_SERVER(0), TPTAG_UDP_RMEM(UDP_BUFFER), TPTAG_UDP_WMEM(UDP_BUFFER),
+		TPTAG_IDLE(TCP_IDLE_MS), TPTAG_TIMEOUT(TCP_HALF_READ_MS), TPTAG_PONG2PING(1),
+		TPTAG_SDWN_ERROR(1), TPTAG_CERTIFICATE(NO_FOLDER), TAG_END());
 	tls_adopt(false);
 	if (failed) {
 		fault_set(f, "sip.listen", "%s:%s: %s", transport, text, strerror(errno));

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "sip-worker/sip/dialling.h"
+#include "sip-worker/sip/session.h"
 
 #define NORMAL_CLEARING "Q.850;cause=16;text=\"Normal call clearing\""
 #define ACK_GUARD_MS    40000 /* the library gives up at 64*T1, 32 s; this is for its sake */

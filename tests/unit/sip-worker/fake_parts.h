@@ -10,6 +10,8 @@
 #include "common/str.h"
 #include "sip-worker/worker.h"
 
+/* One line says most of them. */
+/* clang-format off */
 static char trace[4096];
 static const struct sip_ops *sip_ops;
 static const struct media_ops *media_ops;
@@ -275,5 +277,7 @@ spool_close(struct spool *s)
 		spool_done(spool_arg, false);
 	spool_done = NULL;
 }
+
+/* clang-format on */
 
 #endif

@@ -40,7 +40,9 @@ step_invite(void)
 static void
 claim_reply(enum err e)
 {
-	struct msg_claim_reply r = { .transfer = "t-1", .conversation = "c-1", .variables = json_object() };
+	struct msg_claim_reply r = { .transfer = "t-1",
+				     .conversation = "c-1",
+				     .variables = json_object() };
 
 	r.return_type = (int)reply_type;
 	r.return_uri = (char *)(uintptr_t)reply_uri;
@@ -53,6 +55,7 @@ claim_reply(enum err e)
 	json_decref(r.variables);
 }
 
+/* clang-format off */
 static void step_claimed(void) { claim_reply(ERR_OK); }
 static void step_unknown(void) { claim_reply(ERR_NOT_FOUND); }
 static void step_gone(void) { claim_reply(ERR_GONE); }
@@ -335,7 +338,8 @@ test_scripts(void **state)
 			invite.transfer = NULL;
 		run_script(cases[i].script);
 		if (!str_eq(trace, cases[i].expect))
-			fail_msg("%s\n  did:    %s\n  expect: %s", cases[i].script, trace, cases[i].expect);
+			fail_msg("%s\n  did:    %s\n  expect: %s", cases[i].script, trace,
+				 cases[i].expect);
 		/* Whatever happened, nothing is left behind. */
 		assert_int_equal(w->call_count, 0);
 		assert_true(list_empty(&w->calls));
@@ -350,19 +354,22 @@ test_refusals_at_once(void **state)
 	start(true);
 	claim_fails = true;
 	run_script("invite");
-	assert_string_equal(trace, "503 The transfer registry is not available retry=5; leg gone; ");
+	assert_string_equal(trace,
+			    "503 The transfer registry is not available retry=5; leg gone; ");
 	worker_destroy(w);
 
 	start(true);
 	media_full = true;
 	run_script("invite claimed");
-	assert_string_equal(trace, "transfer.claim; release; 480 No media port is free; leg gone; ");
+	assert_string_equal(trace,
+			    "transfer.claim; release; 480 No media port is free; leg gone; ");
 	worker_destroy(w);
 
 	start(true);
 	agent_full = true;
 	run_script("invite claimed closed");
-	assert_string_equal(trace, "transfer.claim; media; release; 480 The agent cannot start; leg gone; media off; ");
+	assert_string_equal(trace, "transfer.claim; media; release; 480 The agent cannot start; "
+				   "leg gone; media off; ");
 	worker_destroy(w);
 
 	start(true);
@@ -418,8 +425,11 @@ test_every_state_and_event(void **state)
 static void
 test_any_event_anywhere(void **state)
 {
-	static const char *const prefixes[] = { "invite", "invite claimed", "invite claimed ready",
-						"invite claimed ready ack", "invite claimed ready ack outcome",
+	static const char *const prefixes[] = { "invite",
+						"invite claimed",
+						"invite claimed ready",
+						"invite claimed ready ack",
+						"invite claimed ready ack outcome",
 						"invite claimed ready ack outcome deadline",
 						"invite claimed ready ack outcome committed" };
 	static const enum return_type types[] = { RETURN_BYE, RETURN_REFER, RETURN_INVITE };
