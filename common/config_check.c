@@ -113,14 +113,11 @@ check_account(struct creader *r, struct config *c, struct account *a, const stru
 }
 
 static bool
-key_taken(const struct config *c, const char *id, const struct api_key *self)
+key_taken(const struct config *c, const char *id, const struct account *owner)
 {
-	for (size_t i = 0; i < c->account_count; i++)
-		for (size_t k = 0; k < c->accounts[i].api_key_count; k++)
-			if (&c->accounts[i].api_keys[k] != self &&
-			    str_eq(c->accounts[i].api_keys[k].id, id) &&
-			    (self < c->accounts[i].api_keys ||
-			     self >= c->accounts[i].api_keys + c->accounts[i].api_key_count))
+	for (const struct account *a = c->accounts; a < c->accounts + c->account_count; a++)
+		for (size_t k = 0; a != owner && k < a->api_key_count; k++)
+			if (str_eq(a->api_keys[k].id, id))
 				return true;
 	return false;
 }
@@ -138,7 +135,7 @@ check_keys(struct creader *r, const struct config *c, const struct ynode *root)
 					r, line_of(root, "accounts"),
 					"account %s: api_keys: id and secret may not be empty",
 					c->accounts[i].name);
-			if (key_taken(c, key->id, key))
+			if (key_taken(c, key->id, &c->accounts[i]))
 				return creader_fail(
 					r, line_of(root, "accounts"),
 					"api_keys: the id \"%.60s\" belongs to two accounts",

@@ -22,7 +22,7 @@ word_mask(uint32_t at, size_t count, size_t *taken)
 	size_t room = 64 - at % 64;
 
 	*taken = count < room ? count : room;
-	return (*taken == 64 ? ~(uint64_t)0 : ((uint64_t)1 << *taken) - 1) << at % 64;
+	return (*taken >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << *taken) - 1) << at % 64;
 }
 
 static void

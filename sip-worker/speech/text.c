@@ -117,7 +117,7 @@ speech_text_sentence(const char *text, size_t *skip)
 {
 	size_t space = 0, i;
 
-	for (i = 0; text[i] && i < SPEECH_SENTENCE_MAX; i++) {
+	for (i = 0; i < SPEECH_SENTENCE_MAX && text[i]; i++) {
 		bool end = text[i] == '.' || text[i] == '?' || text[i] == '!';
 
 		if (end && (text[i + 1] == ' ' || text[i + 1] == 0) && i >= 20)
@@ -125,7 +125,7 @@ speech_text_sentence(const char *text, size_t *skip)
 		if (text[i] == ' ')
 			space = i;
 	}
-	if (text[i] && i < SPEECH_SENTENCE_MAX)
+	if (i < SPEECH_SENTENCE_MAX && text[i])
 		i++; /* with its full stop */
 	else if (text[i] && space > 0)
 		i = space;

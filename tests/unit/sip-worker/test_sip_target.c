@@ -55,6 +55,8 @@ good_uris(void **state)
 	}
 }
 
+#define LONG_LABEL "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static const char *const bad[] = {
 	/* schemes and noise */
 	"",
@@ -112,8 +114,7 @@ static const char *const bad[] = {
 	"sip:a@a#b",
 	"sip:a@a\\b",
 	"sip:a@*",
-	"sip:a@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
-	"example",
+	"sip:a@" LONG_LABEL ".example",
 	/* ports */
 	"sip:a@b:",
 	"sip:a@b:0",
