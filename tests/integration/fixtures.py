@@ -1,12 +1,17 @@
 """Fixtures.  `system` is shared by a file's ordinary calls; `fresh` makes one with its own settings."""
+import itertools
 import os
 
 import pytest
 
 # Processes that share a run (pytest -n) keep to ports of their own.
-os.environ.setdefault("FAR_END_PORT", str(43100 + 700 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
+SHARE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+os.environ.setdefault("FAR_END_PORT", str(43100 + 700 * SHARE))
 
+import sip_answerer  # noqa: E402
 from handback import BIN, SANITIZED, System  # noqa: E402
+
+sip_answerer.PORTS = itertools.count(35200 + 900 * SHARE)
 
 
 def pytest_configure(config):
