@@ -31,7 +31,7 @@ struct worker;
 	X(SPOOLING,       100) /* the disk is waited for so long and no longer             */ \
 	X(HANDING,          0) /* left before the action that entered it returns           */ \
 	X(REFERRING,        0) /* the account's refer_timeout, refer_ring_timeout          */ \
-	X(DIALLING,         0) /* the account's ring_timeout                               */ \
+	X(DIALLING,         0) /* ring_timeout and a little                              */ \
 	X(BRIDGED,          0) /* media and session timers of both legs                    */ \
 	X(RETURNING,    35000) /* the BYE's transaction gives up before                    */ \
 	X(CLOSING,       2000) /* media's last statistics                                  */ \

@@ -39,6 +39,9 @@ call_arm(struct call *c, int64_t ms)
 		log_err("call", "no_deadline", "call=%s", c->id);
 }
 
+/* The outbound leg keeps the ring timeout itself; this is for one that does not end. */
+#define DIAL_SPARE_MS 5000
+
 /* clang-format off */
 static const struct fsm_rule rules[] = {
 	/* in               on                go               do                  */
@@ -149,7 +152,7 @@ enter(void *owner, int from, int to, int event)
 	else if (to == CALL_REFERRING)
 		ms = c->account->returns.refer_timeout_ms;
 	else if (to == CALL_DIALLING)
-		ms = c->account->returns.ring_timeout_ms;
+		ms = c->account->returns.ring_timeout_ms + DIAL_SPARE_MS;
 	loop_timer_cancel(c->worker->loop, &c->deadline);
 	if (ms)
 		call_arm(c, ms);

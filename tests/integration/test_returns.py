@@ -315,7 +315,8 @@ def test_nobody_answers(returning):
         far.reply(invite, 487, "Request Terminated")
         caller.handed_back()
     returning.entry(id, "ended")
-    assert states(returning, id)[-1] == "timeout"
+    last = [e["info"] for e in returning.timeline(id) if e["type"] == "return"][-1]
+    assert (last["state"], last["status"]) == ("failed", 408)
 
 
 def test_caller_leaves_while_it_rings(returning):

@@ -213,8 +213,9 @@ def test_targets():
 
 
 def test_own_listener():
-    for uri in ("sip:x@127.0.0.1:43999", "sip:x@[::ffff:127.0.0.1]:43999", "sip:x@127.0.0.1:43998;transport=tcp"):
-        with Dialler(uri, listen=lambda _: ["udp:127.0.0.1:43999", "tcp:127.0.0.1:43998"]) as d:
+    # An address and ports that no other socket of this machine has.
+    for uri in ("sip:x@127.43.9.9:15060", "sip:x@[::ffff:127.43.9.9]:15060", "sip:x@127.43.9.9:15061;transport=tcp"):
+        with Dialler(uri, listen=lambda _: ["udp:127.43.9.9:15060", "tcp:127.43.9.9:15061"]) as d:
             assert d.wait("not_dialled")[0] == "FORBIDDEN", uri
 
 
