@@ -247,7 +247,7 @@ const struct agentdef *
 config_agent(const struct config *c, const char *name)
 {
 	for (size_t i = 0; i < c->agent_count; i++)
-		if (str_eq(c->agents[i]->name, name))
+		if (c->agents[i] && str_eq(c->agents[i]->name, name))
 			return c->agents[i];
 	return NULL;
 }
