@@ -105,8 +105,10 @@ set_column(struct change *c, enum column column, const json_t *value)
 	if (!t.text) {
 		t.made = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
 		t.text = t.made;
-		if (!t.made)
+		if (!t.made) {
 			c->err = ERR_NOMEM;
+			return;
+		}
 	}
 	t.len = t.made ? bounded(t.made, strlen(t.made))
 		       : bounded(t.text, json_string_length(value));
